@@ -1,0 +1,107 @@
+//! The replicated commands, one file each: its fields, how it is applied, and its tests.
+
+mod bootstrap;
+mod create_role;
+mod create_secret;
+mod delete_role;
+mod delete_secret;
+mod initialize_cluster;
+mod issue_token;
+mod remove_expired;
+mod revoke_token;
+mod rotate_secret;
+mod set_rules;
+mod touch_tokens;
+mod update_secret;
+mod version_chain;
+
+pub use bootstrap::{BOOTSTRAP_TOKEN_NAME, Bootstrap};
+pub use create_role::CreateRole;
+pub use create_secret::CreateSecret;
+pub use delete_role::DeleteRole;
+pub use delete_secret::DeleteSecret;
+pub use initialize_cluster::InitializeCluster;
+pub use issue_token::IssueToken;
+pub use remove_expired::RemoveExpired;
+pub use revoke_token::RevokeToken;
+pub use rotate_secret::RotateSecret;
+pub use set_rules::SetRules;
+pub use touch_tokens::{TokenUse, TouchTokens};
+pub use update_secret::UpdateSecret;
+
+use minicbor::{Decode, Encode};
+
+use crate::time::Timestamp;
+
+/// The highest level of commands that this build can decode and apply.
+pub const FEATURE_LEVEL: u32 = 1;
+
+/// A change of the replicated state. A number once used is never used for something else; a command whose
+/// fields change in any way but an added optional one is a new command.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Command {
+    #[n(0)]
+    InitializeCluster(#[n(0)] InitializeCluster),
+    #[n(1)]
+    Bootstrap(#[n(0)] Bootstrap),
+    #[n(2)]
+    CreateSecret(#[n(0)] CreateSecret),
+    #[n(3)]
+    UpdateSecret(#[n(0)] UpdateSecret),
+    #[n(4)]
+    RotateSecret(#[n(0)] RotateSecret),
+    #[n(5)]
+    DeleteSecret(#[n(0)] DeleteSecret),
+    #[n(6)]
+    RemoveExpired(#[n(0)] RemoveExpired),
+    #[n(7)]
+    CreateRole(#[n(0)] CreateRole),
+    #[n(8)]
+    SetRules(#[n(0)] SetRules),
+    #[n(9)]
+    DeleteRole(#[n(0)] DeleteRole),
+    #[n(10)]
+    IssueToken(#[n(0)] IssueToken),
+    #[n(11)]
+    RevokeToken(#[n(0)] RevokeToken),
+    #[n(12)]
+    TouchTokens(#[n(0)] TouchTokens),
+}
+
+/// A command and the time that its proposer stamped it with: what stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Proposal {
+    #[n(0)]
+    pub stamp: Timestamp,
+    #[n(1)]
+    pub command: Command,
+}
+
+/// The log holds a proposal that this build can't read: damaged, or of a newer build. The node must halt;
+/// skipping it would part this node's state from the others'.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the log holds a command that this version doesn't know ({0}); run the version that wrote it or a newer one"
+)]
+pub struct UnreadableProposal(String);
+
+impl Proposal {
+    /// The bytes that stand in the log.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // Encoding into a vector has no way to fail: the error type of its writer has no values.
+        let Ok(()) = minicbor::encode(self, &mut bytes).map_err(|_| ()) else { return Vec::new() };
+        bytes
+    }
+
+    /// # Errors
+    /// [`UnreadableProposal`].
+    pub fn decode(bytes: &[u8]) -> Result<Proposal, UnreadableProposal> {
+        minicbor::decode(bytes).map_err(|error| UnreadableProposal(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+#[path = "command/tests.rs"]
+mod tests;

@@ -1,0 +1,76 @@
+//! Facts of which there is one: the replicated clock, the cluster's identity, the feature level, the counts.
+
+use minicbor::{Decode, Encode};
+
+use super::{Tag, key};
+use crate::state::{Rows, RowsMut, StateFault, row};
+use crate::time::Timestamp;
+
+const CLOCK: &[u8] = b"clock";
+const CLUSTER: &[u8] = b"cluster";
+const COUNTS: &[u8] = b"counts";
+
+/// The identity of a cluster, made once.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Cluster {
+    /// 16 random bytes.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub id: [u8; 16],
+    #[n(1)]
+    pub created_at: Timestamp,
+    /// The highest command level that every member can decode.
+    #[n(2)]
+    pub feature_level: u32,
+}
+
+/// How many rows there are of what is limited or reported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Counts {
+    #[n(0)]
+    pub secrets: u64,
+    #[n(1)]
+    pub versions: u64,
+    #[n(2)]
+    pub roles: u64,
+    #[n(3)]
+    pub tokens: u64,
+}
+
+/// The replicated clock: the latest stamp of all applied commands.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn clock(rows: &dyn Rows) -> Result<Timestamp, StateFault> {
+    Ok(row::get(rows, &key(Tag::Meta, &[CLOCK]))?.unwrap_or(Timestamp::EPOCH))
+}
+
+/// The cluster's identity; absent before its first command.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn cluster(rows: &dyn Rows) -> Result<Option<Cluster>, StateFault> {
+    row::get(rows, &key(Tag::Meta, &[CLUSTER]))
+}
+
+/// The counts; all zero at first.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn counts(rows: &dyn Rows) -> Result<Counts, StateFault> {
+    Ok(row::get(rows, &key(Tag::Meta, &[COUNTS]))?.unwrap_or_default())
+}
+
+pub(crate) fn put_clock(rows: &mut dyn RowsMut, now: Timestamp) -> Result<(), StateFault> {
+    row::put(rows, &key(Tag::Meta, &[CLOCK]), &now)
+}
+
+pub(crate) fn put_cluster(rows: &mut dyn RowsMut, cluster: &Cluster) -> Result<(), StateFault> {
+    row::put(rows, &key(Tag::Meta, &[CLUSTER]), cluster)
+}
+
+/// Reads, changes and writes back the counts.
+pub(crate) fn count(rows: &mut dyn RowsMut, change: impl FnOnce(&mut Counts)) -> Result<(), StateFault> {
+    let mut counts = counts(rows)?;
+    change(&mut counts);
+    row::put(rows, &key(Tag::Meta, &[COUNTS]), &counts)
+}

@@ -1,0 +1,37 @@
+//! Automatic secrets by the time of their next rotation: what is due is found without a scan of all.
+
+use minicbor::{Decode, Encode};
+
+use super::{Tag, key, records};
+use crate::name::SecretName;
+use crate::state::{Rows, RowsMut, StateFault, row};
+use crate::time::Timestamp;
+
+/// A secret and when it is to be rotated.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct RotationDue {
+    #[n(0)]
+    pub at: Timestamp,
+    #[n(1)]
+    pub name: SecretName,
+}
+
+fn key_of(due: &RotationDue) -> Vec<u8> {
+    key(Tag::RotationDue, &[&due.at.as_unix_ms().to_be_bytes(), due.name.as_str().as_bytes()])
+}
+
+/// The `limit` secrets that are due first, due already or not.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn first(rows: &dyn Rows, limit: usize) -> Result<Vec<RotationDue>, StateFault> {
+    records(rows, &key(Tag::RotationDue, &[]), &[], limit)
+}
+
+pub(crate) fn put(rows: &mut dyn RowsMut, due: &RotationDue) -> Result<(), StateFault> {
+    row::put(rows, &key_of(due), due)
+}
+
+pub(crate) fn remove(rows: &mut dyn RowsMut, due: &RotationDue) -> Result<(), StateFault> {
+    Ok(rows.remove(&key_of(due))?)
+}

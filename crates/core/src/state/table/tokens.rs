@@ -1,0 +1,29 @@
+//! Tokens by name.
+
+use super::{Tag, key, records};
+use crate::limits::TOKENS_MAX;
+use crate::name::TokenName;
+use crate::state::{Rows, RowsMut, StateFault, row};
+use crate::token::Token;
+
+fn key_of(name: &TokenName) -> Vec<u8> {
+    key(Tag::Tokens, &[name.as_str().as_bytes()])
+}
+
+/// # Errors
+/// [`StateFault`].
+pub fn get(rows: &dyn Rows, name: &TokenName) -> Result<Option<Token>, StateFault> {
+    row::get(rows, &key_of(name))
+}
+
+/// All tokens, revoked ones included, by name.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn all(rows: &dyn Rows) -> Result<Vec<Token>, StateFault> {
+    records(rows, &key(Tag::Tokens, &[]), &[], usize::try_from(TOKENS_MAX).unwrap_or(usize::MAX))
+}
+
+pub(crate) fn put(rows: &mut dyn RowsMut, token: &Token) -> Result<(), StateFault> {
+    row::put(rows, &key_of(&token.name), token)
+}
