@@ -1,0 +1,85 @@
+//! Every endpoint there is. The router, the audit trail, the metrics and the tests take them from here.
+
+/// One method on one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Endpoint {
+    CreateSecret,
+    ListSecrets,
+    ReadSecret,
+    UpdateSecret,
+    DeleteSecret,
+    RotateSecret,
+    VerifySecret,
+    BatchReadSecrets,
+    ListVersions,
+    CreateRole,
+    ListRoles,
+    ReadRole,
+    DeleteRole,
+    SetPermissions,
+    IssueToken,
+    ListTokens,
+    RevokeToken,
+    ReadAudit,
+    ListLockouts,
+    LiftLockout,
+    Metrics,
+    Health,
+    Ready,
+}
+
+/// How an endpoint is called and what it answers when all goes well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    pub endpoint: Endpoint,
+    pub method: &'static str,
+    /// `{name}` stands for one percent-encoded parameter; only the name of a secret may hold `/`.
+    pub path: &'static str,
+    /// Status of success.
+    pub success: u16,
+}
+
+const fn route(endpoint: Endpoint, method: &'static str, path: &'static str, success: u16) -> Route {
+    Route { endpoint, method, path, success }
+}
+
+/// All routes.
+pub const ROUTES: [Route; 23] = [
+    route(Endpoint::CreateSecret, "POST", "/v1/secrets", 201),
+    route(Endpoint::ListSecrets, "GET", "/v1/secrets", 200),
+    route(Endpoint::ReadSecret, "GET", "/v1/secrets/{name}", 200),
+    route(Endpoint::UpdateSecret, "PUT", "/v1/secrets/{name}", 200),
+    route(Endpoint::DeleteSecret, "DELETE", "/v1/secrets/{name}", 204),
+    route(Endpoint::RotateSecret, "POST", "/v1/secrets/{name}/rotate", 200),
+    route(Endpoint::VerifySecret, "POST", "/v1/secrets/{name}/verify", 200),
+    route(Endpoint::BatchReadSecrets, "POST", "/v1/batch/secrets", 200),
+    route(Endpoint::ListVersions, "GET", "/v1/versions/{name}", 200),
+    route(Endpoint::CreateRole, "POST", "/v1/roles", 201),
+    route(Endpoint::ListRoles, "GET", "/v1/roles", 200),
+    route(Endpoint::ReadRole, "GET", "/v1/roles/{name}", 200),
+    route(Endpoint::DeleteRole, "DELETE", "/v1/roles/{name}", 204),
+    route(Endpoint::SetPermissions, "PUT", "/v1/roles/{name}/permissions", 200),
+    route(Endpoint::IssueToken, "POST", "/v1/tokens", 201),
+    route(Endpoint::ListTokens, "GET", "/v1/tokens", 200),
+    route(Endpoint::RevokeToken, "DELETE", "/v1/tokens/{name}", 204),
+    route(Endpoint::ReadAudit, "GET", "/v1/admin/audit", 200),
+    route(Endpoint::ListLockouts, "GET", "/v1/admin/lockouts", 200),
+    route(Endpoint::LiftLockout, "DELETE", "/v1/admin/lockouts/{name}", 204),
+    route(Endpoint::Metrics, "GET", "/metrics", 200),
+    route(Endpoint::Health, "GET", "/healthz", 200),
+    route(Endpoint::Ready, "GET", "/readyz", 200),
+];
+
+impl Endpoint {
+    /// Whether this is a probe of the process, which is no operation: exempt from lockout and audit.
+    #[must_use]
+    pub fn is_probe(self) -> bool {
+        matches!(self, Endpoint::Health | Endpoint::Ready)
+    }
+
+    /// The route it is called by.
+    #[must_use]
+    pub fn route(self) -> Option<&'static Route> {
+        ROUTES.iter().find(|route| route.endpoint == self)
+    }
+}
