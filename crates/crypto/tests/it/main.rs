@@ -1,0 +1,8 @@
+//! What the cipher path promises.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod envelope;
+mod exposure;
+mod vectors;
+mod wrap;
