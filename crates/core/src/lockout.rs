@@ -5,8 +5,7 @@
 //!
 //! # Bounded memory
 //!
-//! Failing clients and locked ones stand in two tables of at most `entries_max` each, which a full one makes
-//! room in for a new entry:
+//! Failing clients and locked ones stand in two tables of at most `entries_max` each. A full one makes room:
 //!
 //! - among the failing, the client whose last failure is the longest ago is forgotten;
 //! - among the locked, the client that would be free the soonest is let go.

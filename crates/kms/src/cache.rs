@@ -1,0 +1,216 @@
+//! Unwrapped data keys, remembered for a while, so that a read costs no call to the key provider and goes on
+//! while the provider is down.
+//!
+//! Only data keys, never plaintext. Only keys that were unwrapped to open something: a key made to seal with
+//! is used once and forgotten. Errors are not remembered.
+//!
+//! **What is the same key.** An entry is found by a SHA-256 over master key id, wrapped bytes and encryption
+//! context. A row that was moved to another name or version therefore never hits; it goes to the provider,
+//! which refuses it.
+//!
+//! **How long a key lives.** The cache takes an entry out when its time is up or room is needed, and at that
+//! moment the eviction listener wipes the key in place. It doesn't wait for the entry's memory to be given back,
+//! which the concurrent map defers. An expired entry is never answered with, but the map takes it out only while
+//! it is in use or when told to; [`CachedKeys::evict_expired`], called at an interval, bounds the life of a key
+//! in an idle vault by its time to live and that interval. Each answer is a copy that its reader owns and that
+//! is wiped when dropped.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyperion_vault_core::limits::PERIOD_MAX;
+use hyperion_vault_crypto::{DataKey, EncryptionContext};
+use moka::future::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::provider::{GeneratedDataKey, KeyProvider, KmsError, WrappedDataKey};
+
+/// Keeps this use of the hash apart from every other.
+const DOMAIN: &[u8] = b"hyperion-vault data key cache\0";
+
+/// How much is remembered, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// From unwrapping to eviction; zero turns the cache off. More than `PERIOD_MAX` counts as that.
+    pub ttl: Duration,
+    /// Data keys at once; zero turns the cache off. Exceeded only while evictions are pending, by what came in
+    /// since the last of them (some hundreds at most).
+    pub entries_max: u64,
+}
+
+/// What the cache did since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Unwrapping that was answered from memory.
+    pub hits: u64,
+    /// Unwrapping that was not, all of it when the cache is off.
+    pub misses: u64,
+    /// Calls to the provider to unwrap; fewer than misses when several missed the same key at once.
+    pub provider_calls: u64,
+    /// Data keys in memory, as of the last eviction.
+    pub entries: u64,
+}
+
+/// A key provider, with its unwrapped data keys remembered.
+pub struct CachedKeys<P> {
+    provider: P,
+    /// None when the cache is off.
+    cache: Option<Cache<Fingerprint, Arc<CachedKey>>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    provider_calls: AtomicU64,
+}
+
+impl<P: KeyProvider> CachedKeys<P> {
+    #[must_use]
+    pub fn new(provider: P, config: CacheConfig) -> CachedKeys<P> {
+        let off = config.ttl.is_zero() || config.entries_max == 0;
+        CachedKeys {
+            provider,
+            cache: (!off).then(|| build_cache(config)),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            provider_calls: AtomicU64::new(0),
+        }
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        CacheStats {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            provider_calls: self.provider_calls.load(Ordering::Relaxed),
+            entries: self.cache.as_ref().map_or(0, Cache::entry_count),
+        }
+    }
+
+    /// Wipes what is expired or too much. Call it at an interval, every second say: it costs little when there
+    /// is nothing to do, and a key outlives its time to live by no more than this interval.
+    pub async fn evict_expired(&self) {
+        if let Some(cache) = &self.cache {
+            cache.run_pending_tasks().await;
+        }
+    }
+
+    async fn unwrap_through(
+        &self,
+        cache: &Cache<Fingerprint, Arc<CachedKey>>,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, KmsError> {
+        let fingerprint = fingerprint(wrapped, context);
+        if let Some(key) = cache.get(&fingerprint).await.and_then(|cached| cached.copy()) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(key);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let mut loaded = None;
+        let load = async {
+            let key = self.call_provider(wrapped, context).await?;
+            let cached = Arc::new(CachedKey::new(&key));
+            loaded = Some(key);
+            Ok::<_, KmsError>(cached)
+        };
+        // One of those who miss the same key at once loads it; the others wait and share what it gets.
+        let shared = cache.try_get_with(fingerprint, load).await;
+        let cached = shared.map_err(|error| KmsError::clone(&error))?;
+        match loaded.or_else(|| cached.copy()) {
+            Some(key) => Ok(key),
+            // Evicted between the other's load and this look at it.
+            None => self.call_provider(wrapped, context).await,
+        }
+    }
+
+    async fn call_provider(
+        &self,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, KmsError> {
+        self.provider_calls.fetch_add(1, Ordering::Relaxed);
+        self.provider.unwrap_data_key(wrapped, context).await
+    }
+}
+
+#[async_trait]
+impl<P: KeyProvider> KeyProvider for CachedKeys<P> {
+    async fn generate_data_key(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, KmsError> {
+        self.provider.generate_data_key(context).await
+    }
+
+    async fn unwrap_data_key(
+        &self,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, KmsError> {
+        match &self.cache {
+            Some(cache) => self.unwrap_through(cache, wrapped, context).await,
+            None => {
+                self.misses.fetch_add(1, Ordering::Relaxed);
+                self.call_provider(wrapped, context).await
+            }
+        }
+    }
+
+    async fn health(&self) -> Result<(), KmsError> {
+        self.provider.health().await
+    }
+}
+
+fn build_cache(config: CacheConfig) -> Cache<Fingerprint, Arc<CachedKey>> {
+    Cache::builder()
+        .max_capacity(config.entries_max)
+        .time_to_live(config.ttl.min(Duration::from_secs(PERIOD_MAX.get())))
+        .eviction_listener(|_, evicted: Arc<CachedKey>, _| evicted.wipe())
+        .build()
+}
+
+/// A data key in the cache, until it is wiped.
+struct CachedKey(Mutex<Option<DataKey>>);
+
+impl CachedKey {
+    fn new(key: &DataKey) -> CachedKey {
+        CachedKey(Mutex::new(Some(DataKey::from_bytes(key.expose()))))
+    }
+
+    /// None once it is wiped.
+    fn copy(&self) -> Option<DataKey> {
+        let key = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        key.as_ref().map(|key| DataKey::from_bytes(key.expose()))
+    }
+
+    fn wipe(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+type Fingerprint = [u8; 32];
+
+/// What an entry is found by. Every part stands behind its length, so that no two different requests share one.
+fn fingerprint(wrapped: &WrappedDataKey, context: &EncryptionContext) -> Fingerprint {
+    let mut hash = Sha256::new_with_prefix(DOMAIN);
+    for part in [wrapped.key_id.as_bytes(), &wrapped.bytes, &context.encode()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_evicted_key_is_wiped_even_while_somebody_holds_its_entry() {
+        let ttl = Duration::from_millis(250);
+        let cache = build_cache(CacheConfig { ttl, entries_max: 10 });
+        let held = Arc::new(CachedKey::new(&DataKey::from_bytes(&[7; 32])));
+        cache.insert([0; 32], Arc::clone(&held)).await;
+        cache.run_pending_tasks().await;
+        assert!(held.copy().is_some_and(|key| key.expose() == &[7; 32]));
+        tokio::time::sleep(ttl + Duration::from_millis(50)).await;
+        cache.run_pending_tasks().await;
+        assert!(held.copy().is_none());
+    }
+}

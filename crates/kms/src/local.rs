@@ -1,0 +1,113 @@
+//! Key management within this process, for development and for a node that has no service to turn to.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hyperion_vault_core::ports::Entropy;
+use hyperion_vault_crypto::{
+    DataKey, EncryptionContext, KEY_BYTES, MasterKey, NONCE_BYTES, UnwrapError, unwrap, wrap,
+};
+use zeroize::Zeroizing;
+
+use crate::provider::{GeneratedDataKey, KeyProvider, KmsError, WrappedDataKey};
+
+/// Padding may be there or not: tools differ, and the length tells enough.
+const PADDING_OPTIONAL: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD_BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, PADDING_OPTIONAL);
+const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, PADDING_OPTIONAL);
+
+/// Why a text is not a master key. It is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MasterKeyError {
+    #[error("is not base64")]
+    NotBase64,
+    #[error("must be the base64 of {KEY_BYTES} bytes, but is that of {bytes}")]
+    Length { bytes: usize },
+}
+
+/// Reads a master key: base64 (RFC 4648) of exactly 32 bytes, in the standard or the URL-safe alphabet, with or
+/// without padding, white space around it passed over (`openssl rand -base64 32` ends its line).
+///
+/// # Errors
+/// [`MasterKeyError`].
+pub fn parse_master_key(text: &str) -> Result<MasterKey, MasterKeyError> {
+    let text = text.trim();
+    let base64 = if text.contains(['-', '_']) { URL_SAFE_BASE64 } else { STANDARD_BASE64 };
+    // Room for all from the start: growing would leave a copy of the key behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    base64.decode_vec(text, &mut bytes).map_err(|_| MasterKeyError::NotBase64)?;
+    let key = <&[u8; KEY_BYTES]>::try_from(bytes.as_slice());
+    key.map(MasterKey::from_bytes).map_err(|_| MasterKeyError::Length { bytes: bytes.len() })
+}
+
+/// Wraps data keys under a master key of its own.
+pub struct LocalProvider {
+    master_key: MasterKey,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl LocalProvider {
+    /// Under the master key given: the same on every node of a cluster.
+    #[must_use]
+    pub fn from_master_key(master_key: MasterKey, entropy: Arc<dyn Entropy>) -> LocalProvider {
+        LocalProvider { master_key, entropy }
+    }
+
+    /// Under a random master key that nobody keeps: what is sealed can't be opened after this process, nor by
+    /// another node.
+    #[must_use]
+    pub fn ephemeral(entropy: Arc<dyn Entropy>) -> LocalProvider {
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        entropy.fill(bytes.as_mut_slice());
+        LocalProvider::from_master_key(MasterKey::from_bytes(&bytes), entropy)
+    }
+
+    /// The id that data keys made here carry. It says nothing about the master key.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        self.master_key.key_id()
+    }
+
+    fn refused(&self, wrapped: &WrappedDataKey, error: UnwrapError) -> KmsError {
+        KmsError::Tampered { detail: format!("{error} (key {})", wrapped.key_id) }
+    }
+}
+
+#[async_trait]
+impl KeyProvider for LocalProvider {
+    async fn generate_data_key(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, KmsError> {
+        let plaintext = DataKey::filled_by(|key| self.entropy.fill(key));
+        let mut nonce = [0; NONCE_BYTES];
+        self.entropy.fill(&mut nonce);
+        let bytes = wrap(&self.master_key, nonce, context, &plaintext)
+            .map_err(|error| KmsError::Unavailable { detail: error.to_string() })?;
+        Ok(GeneratedDataKey {
+            plaintext,
+            wrapped: WrappedDataKey { key_id: self.key_id().to_owned(), bytes },
+        })
+    }
+
+    async fn unwrap_data_key(
+        &self,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, KmsError> {
+        if wrapped.key_id != self.key_id() {
+            let detail = format!(
+                "data key was wrapped under {}, but the master key is {}",
+                wrapped.key_id,
+                self.key_id()
+            );
+            return Err(KmsError::Misconfigured { detail });
+        }
+        unwrap(&self.master_key, &wrapped.bytes, context).map_err(|error| self.refused(wrapped, error))
+    }
+
+    async fn health(&self) -> Result<(), KmsError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! What key providers promise.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cache;
+mod fixture;
+mod local;
