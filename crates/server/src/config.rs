@@ -1,0 +1,87 @@
+//! The environment, turned into validated parts.
+//!
+//! [`Settings::from_env`] is pure over its arguments: the variables and a way to read a secret's file. It
+//! reports every error at once, each on one line with the setting's name, and never shows the value of a
+//! secret. What every setting is called and what it stands at otherwise is written down once, in
+//! [`table`], from which `docs/settings.md` is made too.
+//!
+//! Each part has a file of its own and knows nothing of the others.
+
+mod access;
+mod audit;
+mod environment;
+mod error;
+mod host_port;
+mod keys;
+mod listen;
+mod log;
+mod node;
+mod secret_text;
+mod storage;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod workers;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+pub use access::{Access, BOOTSTRAP_TOKEN_BYTES_MAX, LOCKOUT_CLIENTS_MAX, ReadAuth};
+pub use audit::{AuditSettings, AuditSync};
+use environment::Environment;
+pub use environment::{SECRET_FILE_BYTES_MAX, read_secret_file};
+pub use error::{SettingError, Warning};
+pub use host_port::{HostPort, HostPortError};
+pub use keys::{KeyProvider, Keys};
+pub use listen::Listen;
+pub use log::{Log, LogFormat};
+pub use node::Node;
+pub use secret_text::SecretText;
+pub use storage::Storage;
+pub use tls::TlsFiles;
+pub use workers::Workers;
+
+/// Everything the environment decides, valid and complete. Has no `Debug`: two of its parts hold secrets.
+pub struct Settings {
+    pub listen: Listen,
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    pub storage: Storage,
+    pub keys: Keys,
+    pub access: Access,
+    pub audit: AuditSettings,
+    pub workers: Workers,
+    pub node: Node,
+    pub log: Log,
+}
+
+impl Settings {
+    /// Reads the settings out of `vars`, and the files that `NAME_FILE` variables name through `read_file`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of [`table::TABLE`]; never empty.
+    pub fn from_env(
+        vars: impl Iterator<Item = (OsString, OsString)>,
+        read_file: impl FnMut(&Path) -> io::Result<Zeroizing<Vec<u8>>>,
+    ) -> Result<(Settings, Vec<Warning>), Vec<SettingError>> {
+        let mut env = Environment::collect(vars, read_file);
+        let listen = Listen::read(&mut env);
+        let tls = TlsFiles::read(&mut env);
+        let storage = Storage::read(&mut env);
+        let keys = Keys::read(&mut env);
+        let access = Access::read(&mut env);
+        let audit = AuditSettings::read(&mut env, &storage);
+        let workers = Workers::read(&mut env);
+        let node = Node::read(&mut env);
+        let log = Log::read(&mut env);
+        if tls.is_none() && !listen.is_loopback() && !access.behind_proxy() {
+            env.warn(Warning::PlainHttp);
+        }
+        let warnings = env.finish()?;
+        Ok((Settings { listen, tls, storage, keys, access, audit, workers, node, log }, warnings))
+    }
+}

@@ -1,0 +1,57 @@
+//! What is wrong with the settings, and what is only doubtful.
+
+use super::table::{BOOTSTRAP_TOKEN, LOCAL_MASTER_KEY, TRUST_PROXY, TRUSTED_PROXIES};
+use super::{access::BOOTSTRAP_TOKEN_BYTES_ADVISED, table::ALLOWED_IPS};
+
+/// Longest part of a value that a message shows, in characters.
+const SHOWN_CHARS_MAX: usize = 40;
+
+/// One setting that the vault can't start with. Shows as one line and never holds the value of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct SettingError {
+    /// The variable as it stands in the environment.
+    pub name: String,
+    pub reason: String,
+}
+
+/// Something that the vault starts with and its operator should know. Shows as one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    #[error("{name}: not a setting of this version, ignored; the nearest known one is {nearest}")]
+    UnknownSetting { name: String, nearest: &'static str },
+    #[error("{}: not set, so every read of a secret is denied", ALLOWED_IPS.name)]
+    NobodyMayRead,
+    #[error(
+        "{}: only {bytes} bytes long; make it at least {BOOTSTRAP_TOKEN_BYTES_ADVISED} random ones",
+        BOOTSTRAP_TOKEN.name
+    )]
+    ShortBootstrapToken { bytes: usize },
+    #[error(
+        "{}: not set, so a random master key is used: EVERYTHING SEALED NOW IS LOST FOR GOOD WHEN THIS PROCESS ENDS",
+        LOCAL_MASTER_KEY.name
+    )]
+    EphemeralMasterKey,
+    #[error("{}: without effect while {} is not true", TRUSTED_PROXIES.name, TRUST_PROXY.name)]
+    ProxiesWithoutTrust,
+    #[error(
+        "{}: set without {}, so X-Forwarded-For is believed from every peer",
+        TRUST_PROXY.name,
+        TRUSTED_PROXIES.name
+    )]
+    EveryPeerIsProxy,
+    #[error(
+        "secrets and tokens travel unencrypted: neither TLS nor a loopback address nor a trusted proxy is set"
+    )]
+    PlainHttp,
+}
+
+/// A value as a message may show it: quoted, on one line, cut short.
+pub(super) fn shown(value: &str) -> String {
+    let mut chars = value.chars();
+    let mut text: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        text.push('…');
+    }
+    format!("{text:?}")
+}

@@ -1,0 +1,48 @@
+//! Where the node's own files lie.
+
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::table::{DATA_DIR, DB_PATH};
+
+/// The files of one node. The paths are not checked: opening them is what tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// The replicated state.
+    pub state_file: PathBuf,
+    /// The Raft log, beside the state: `vault.raft.redb` beside `vault.redb`.
+    pub log_file: PathBuf,
+    /// The snapshots, beside the state: `vault.snapshots`.
+    pub snapshots_dir: PathBuf,
+}
+
+impl Storage {
+    pub(super) fn read(env: &mut Environment) -> Storage {
+        let data_dir = env.path(&DATA_DIR).unwrap_or_default();
+        let state = env.path(&DB_PATH).unwrap_or_default();
+        if state.file_name().is_none() && env.is_given(&DB_PATH) && !state.as_os_str().is_empty() {
+            env.refuse(&DB_PATH, "does not end in the name of a file");
+        }
+        // Joining an absolute path takes it as it is.
+        Storage::at(data_dir.join(state))
+    }
+
+    /// The files around this state file.
+    #[must_use]
+    pub fn at(state_file: PathBuf) -> Storage {
+        Storage {
+            log_file: state_file.with_extension("raft.redb"),
+            snapshots_dir: state_file.with_extension("snapshots"),
+            state_file,
+        }
+    }
+
+    /// The directory that holds the state file; never empty.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        match self.state_file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+}

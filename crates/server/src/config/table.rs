@@ -1,0 +1,326 @@
+//! The one table of all settings: name, values, default, meaning.
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable. A secret one is also read from the file that `NAME_FILE` names.
+    pub name: &'static str,
+    pub values: Values,
+    pub default: Default,
+    /// One line for the documentation.
+    pub doc: &'static str,
+}
+
+impl Setting {
+    /// Whether its value may never be shown.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        matches!(self.values, Values::Secret)
+    }
+}
+
+/// Which values a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// A whole number within these bounds, both included.
+    Number { min: u64, max: u64 },
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A path of a file or a directory.
+    Path,
+    /// Text in the form that this says.
+    Text(&'static str),
+    /// A comma-separated list of what this says; may be empty.
+    List(&'static str),
+    /// Text that is never shown.
+    Secret,
+}
+
+impl Values {
+    pub(super) const fn bounds(self) -> (u64, u64) {
+        match self {
+            Values::Number { min, max } => (min, max),
+            _ => (0, u64::MAX),
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static [&'static str] {
+        match self {
+            Values::Words(words) => words,
+            _ => &[],
+        }
+    }
+
+    pub(super) const fn may_be_empty(self) -> bool {
+        matches!(self, Values::List(_))
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Values::Number { min, max } => format!("{min} to {max}"),
+            Values::Words(words) => {
+                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+            }
+            Values::Path => "path".to_owned(),
+            Values::Text(form) => form.to_owned(),
+            Values::List(items) => format!("{items}, comma-separated"),
+            Values::Secret => "secret text".to_owned(),
+        }
+    }
+}
+
+/// What a setting stands at when it isn't set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// As if this had been given.
+    Is(&'static str),
+    /// No value; this says what happens then.
+    Unset(&'static str),
+}
+
+impl Default {
+    pub(super) const fn value(self) -> Option<&'static str> {
+        match self {
+            Default::Is(value) => Some(value),
+            Default::Unset(_) => None,
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Default::Is(value) => format!("`{value}`"),
+            Default::Unset(then) => then.to_owned(),
+        }
+    }
+}
+
+const FLAG: Values = Values::Words(&["true", "false", "1", "0"]);
+const TEN_YEARS_SECS: u64 = 315_576_000;
+const DAY_SECS: u64 = 86_400;
+
+pub const API_PORT: Setting = Setting {
+    name: "VAULT_API_PORT",
+    values: Values::Number { min: 0, max: 65_535 },
+    default: Default::Is("8200"),
+    doc: "Port of the API, on every interface. 0 takes any free port and logs it.",
+};
+pub const API_LISTEN: Setting = Setting {
+    name: "VAULT_API_LISTEN",
+    values: Values::Text("host:port"),
+    default: Default::Unset("every interface"),
+    doc: "Address and port of the API, in place of `VAULT_API_PORT`.",
+};
+pub const TLS_CERT: Setting = Setting {
+    name: "VAULT_TLS_CERT",
+    values: Values::Path,
+    default: Default::Unset("plain HTTP"),
+    doc: "Certificate chain of the API, PEM, the server's own first.",
+};
+pub const TLS_KEY: Setting = Setting {
+    name: "VAULT_TLS_KEY",
+    values: Values::Path,
+    default: Default::Unset("plain HTTP"),
+    doc: "Private key to `VAULT_TLS_CERT`, PEM.",
+};
+pub const TLS_CLIENT_CA: Setting = Setting {
+    name: "VAULT_TLS_CLIENT_CA",
+    values: Values::Path,
+    default: Default::Unset("no client certificate"),
+    doc: "Authorities, PEM, one of which must have issued every client's certificate.",
+};
+pub const DATA_DIR: Setting = Setting {
+    name: "VAULT_DATA_DIR",
+    values: Values::Path,
+    default: Default::Unset("the working directory"),
+    doc: "Directory of the node's files. A relative `VAULT_DB_PATH` is looked for in it.",
+};
+pub const DB_PATH: Setting = Setting {
+    name: "VAULT_DB_PATH",
+    values: Values::Path,
+    default: Default::Is("vault.redb"),
+    doc: "File of the replicated state. The log (`.raft.redb`) and the snapshots (`.snapshots`) lie beside it.",
+};
+pub const KMS_MODE: Setting = Setting {
+    name: "VAULT_KMS_MODE",
+    values: Values::Words(&["aws", "local"]),
+    default: Default::Is("aws"),
+    doc: "Who holds the master key. This version has `local` only, so it must be set.",
+};
+pub const LOCAL_MASTER_KEY: Setting = Setting {
+    name: "VAULT_LOCAL_MASTER_KEY",
+    values: Values::Secret,
+    default: Default::Unset("a random key that dies with the process"),
+    doc: "Master key of local mode: base64 of 32 bytes.",
+};
+pub const DEK_CACHE_TTL_SECS: Setting = Setting {
+    name: "VAULT_DEK_CACHE_TTL_SECS",
+    values: Values::Number { min: 0, max: DAY_SECS },
+    default: Default::Is("300"),
+    doc: "Seconds that an unwrapped data key stays in memory. 0 turns the cache off.",
+};
+pub const ALLOWED_IPS: Setting = Setting {
+    name: "VAULT_ALLOWED_IPS",
+    values: Values::List("addresses and networks (CIDR), IPv4 and IPv6"),
+    default: Default::Unset("nobody"),
+    doc: "Who may read secrets. Empty: every read is denied.",
+};
+pub const TRUST_PROXY: Setting = Setting {
+    name: "VAULT_TRUST_PROXY",
+    values: FLAG,
+    default: Default::Is("false"),
+    doc: "Whether the client's address is taken from `X-Forwarded-For`.",
+};
+pub const TRUSTED_PROXIES: Setting = Setting {
+    name: "VAULT_TRUSTED_PROXIES",
+    values: Values::Text("addresses and networks (CIDR), comma-separated"),
+    default: Default::Unset("every direct peer"),
+    doc: "Proxies whose `X-Forwarded-For` is believed when `VAULT_TRUST_PROXY` is on.",
+};
+pub const READ_AUTH: Setting = Setting {
+    name: "VAULT_READ_AUTH",
+    values: Values::Words(&["none", "token"]),
+    default: Default::Is("none"),
+    doc: "Whether a read needs, besides an allowed address, a token with the `read` action on the name.",
+};
+pub const BOOTSTRAP_TOKEN: Setting = Setting {
+    name: "VAULT_BOOTSTRAP_TOKEN",
+    values: Values::Secret,
+    default: Default::Unset("no token is made"),
+    doc: "First admin token, taken once; the same on every node. At least 16 bytes.",
+};
+pub const AUTH_MAX_FAILURES: Setting = Setting {
+    name: "VAULT_AUTH_MAX_FAILURES",
+    values: Values::Number { min: 0, max: 1_000 },
+    default: Default::Is("5"),
+    doc: "Failures within the window that lock a client address out. 0 turns lockout off.",
+};
+pub const AUTH_WINDOW_SECS: Setting = Setting {
+    name: "VAULT_AUTH_WINDOW_SECS",
+    values: Values::Number { min: 1, max: DAY_SECS },
+    default: Default::Is("300"),
+    doc: "Seconds for which a failure counts.",
+};
+pub const AUTH_LOCKOUT_SECS: Setting = Setting {
+    name: "VAULT_AUTH_LOCKOUT_SECS",
+    values: Values::Number { min: 1, max: TEN_YEARS_SECS },
+    default: Default::Is("900"),
+    doc: "Seconds that a lockout lasts.",
+};
+pub const AUDIT_PATH: Setting = Setting {
+    name: "VAULT_AUDIT_PATH",
+    values: Values::Path,
+    default: Default::Unset("`audit/audit.jsonl` beside the state"),
+    doc: "File of the audit log.",
+};
+pub const AUDIT_SYNC: Setting = Setting {
+    name: "VAULT_AUDIT_SYNC",
+    values: Values::Words(&["batch", "always"]),
+    default: Default::Is("batch"),
+    doc: "`batch`: written before the answer leaves and synced within 50 ms. `always`: synced before the answer.",
+};
+pub const AUDIT_SEGMENT_BYTES: Setting = Setting {
+    name: "VAULT_AUDIT_SEGMENT_BYTES",
+    values: Values::Number { min: 65_536, max: 1_099_511_627_776 },
+    default: Default::Is("67108864"),
+    doc: "Size at which the audit log goes on in a new file.",
+};
+pub const AUDIT_SEGMENTS_MAX: Setting = Setting {
+    name: "VAULT_AUDIT_SEGMENTS_MAX",
+    values: Values::Number { min: 0, max: 1_000_000 },
+    default: Default::Is("64"),
+    doc: "Finished audit files that are kept. 0 keeps all.",
+};
+pub const ROTATION_POLL_SECS: Setting = Setting {
+    name: "VAULT_ROTATION_POLL_SECS",
+    values: Values::Number { min: 1, max: DAY_SECS },
+    default: Default::Is("15"),
+    doc: "Seconds between two looks for secrets to rotate and versions to remove.",
+};
+pub const NODE_ID: Setting = Setting {
+    name: "NODE_ID",
+    values: Values::Number { min: 1, max: u64::MAX },
+    default: Default::Is("1"),
+    doc: "This node's number in the cluster.",
+};
+pub const PEERS: Setting = Setting {
+    name: "VAULT_PEERS",
+    values: Values::List("`id=host:port`"),
+    default: Default::Unset("a cluster of one"),
+    doc: "Members of the cluster. This version runs one node: leave it empty or name this node alone.",
+};
+pub const LOG: Setting = Setting {
+    name: "VAULT_LOG",
+    values: Values::Text("filter, such as `info,hyperion_vault_raft=debug`"),
+    default: Default::Is("info"),
+    doc: "What is logged.",
+};
+pub const LOG_FORMAT: Setting = Setting {
+    name: "VAULT_LOG_FORMAT",
+    values: Values::Words(&["text", "json"]),
+    default: Default::Is("text"),
+    doc: "How log lines look.",
+};
+
+/// All settings, in the order of the documentation.
+pub const TABLE: &[&Setting] = &[
+    &API_PORT,
+    &API_LISTEN,
+    &TLS_CERT,
+    &TLS_KEY,
+    &TLS_CLIENT_CA,
+    &DATA_DIR,
+    &DB_PATH,
+    &KMS_MODE,
+    &LOCAL_MASTER_KEY,
+    &DEK_CACHE_TTL_SECS,
+    &ALLOWED_IPS,
+    &TRUST_PROXY,
+    &TRUSTED_PROXIES,
+    &READ_AUTH,
+    &BOOTSTRAP_TOKEN,
+    &AUTH_MAX_FAILURES,
+    &AUTH_WINDOW_SECS,
+    &AUTH_LOCKOUT_SECS,
+    &AUDIT_PATH,
+    &AUDIT_SYNC,
+    &AUDIT_SEGMENT_BYTES,
+    &AUDIT_SEGMENTS_MAX,
+    &ROTATION_POLL_SECS,
+    &NODE_ID,
+    &PEERS,
+    &LOG,
+    &LOG_FORMAT,
+];
+
+const DOCUMENT_HEAD: &str = "\
+# Settings
+
+The vault is configured by its environment alone. This page is made from the table in
+`crates/server/src/config/table.rs` by `cargo xtask fix`; a test keeps the two in step.
+
+- A value that doesn't parse keeps the vault from starting. All such values are reported together, each on one
+  line with its name and the reason, and a secret's value is never shown.
+- A secret setting may also be given as a file: `NAME_FILE` names it. One newline at its end is dropped. Setting
+  both `NAME` and `NAME_FILE` is an error.
+- An empty value is an error too, except where the table speaks of a list: to leave a setting out, unset it.
+- An unknown name that begins with `VAULT_` is a warning that names the nearest known one.
+
+| setting | values | when not set | meaning |
+|---|---|---|---|
+";
+
+/// The text of `docs/settings.md`.
+#[must_use]
+pub fn document() -> String {
+    let rows = TABLE.iter().map(|setting| {
+        let file = if setting.is_secret() { format!(" or `{}_FILE`", setting.name) } else { String::new() };
+        let values = setting.values.describe();
+        format!(
+            "| `{}`{file} | {values} | {} | {} |\n",
+            setting.name,
+            setting.default.describe(),
+            setting.doc
+        )
+    });
+    std::iter::once(DOCUMENT_HEAD.to_owned()).chain(rows).collect()
+}
