@@ -1,0 +1,4 @@
+//! The operating system behind the ports of the core.
+
+pub mod clock;
+pub mod entropy;
