@@ -1,0 +1,94 @@
+//! What a node is told when it starts, and the limits of this crate.
+
+use std::time::Duration;
+
+use openraft::SnapshotPolicy;
+
+use crate::error::StartError;
+
+/// The longest encoded command that is proposed, in bytes. Larger than any single change of the vault; what is
+/// larger must be proposed in parts.
+pub const PROPOSAL_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a proposal waits for a leader and its quorum.
+pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A leader's sign of life. openraft's default of 50 ms leaves too little for a busy disk or a slow link.
+const HEARTBEAT_INTERVAL_MS: u64 = 150;
+/// A follower waits between these two before it stands for election: several lost heartbeats, and enough spread
+/// that two seldom stand at once.
+const ELECTION_TIMEOUT_MIN_MS: u64 = 700;
+const ELECTION_TIMEOUT_MAX_MS: u64 = 1_400;
+/// A whole snapshot is sent and installed within this; openraft's default of 200 ms is for toys.
+const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 60_000;
+/// Entries in one message to a follower.
+const PAYLOAD_ENTRIES_MAX: u64 = 256;
+/// Proposals that wait for consensus to take them; past it, proposing waits.
+const WAITING_PROPOSALS_MAX: u64 = 4_096;
+/// Entries that consensus hands to the log at once.
+const APPEND_ENTRIES_MAX: u64 = 1_024;
+
+/// How a node is set up. [`NodeConfig::new`] gives what production uses.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// This node's id in the cluster.
+    pub node_id: u64,
+    /// `host:port` under which other members would reach this one.
+    pub address: String,
+    /// Random; names the pair of files if this start makes them. Ignored when they exist.
+    pub new_disk_id: [u8; 16],
+    /// Applied entries are durable in the state file after this much time at the latest.
+    pub checkpoint_interval: Duration,
+    /// ... or when this many entries wait for it,
+    pub checkpoint_entries_max: u64,
+    /// ... or when the rows they wrote have this many bytes.
+    pub checkpoint_bytes_max: usize,
+    /// A snapshot is taken after this many entries.
+    pub snapshot_every_entries: u64,
+    /// Entries that stay in the log behind a snapshot, for members that are a little late.
+    pub log_entries_kept: u64,
+    /// Pages of the state that are kept in memory.
+    pub state_cache_bytes: usize,
+}
+
+impl NodeConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new(node_id: u64, new_disk_id: [u8; 16]) -> NodeConfig {
+        NodeConfig {
+            node_id,
+            address: String::new(),
+            new_disk_id,
+            checkpoint_interval: Duration::from_secs(5),
+            checkpoint_entries_max: 4_096,
+            checkpoint_bytes_max: 4 * 1024 * 1024,
+            snapshot_every_entries: 10_000,
+            log_entries_kept: 1_000,
+            state_cache_bytes: 128 * 1024 * 1024,
+        }
+    }
+
+    pub(crate) fn consensus(&self) -> Result<openraft::Config, StartError> {
+        let config = openraft::Config {
+            cluster_name: "hyperion-vault".to_owned(),
+            heartbeat_interval: HEARTBEAT_INTERVAL_MS,
+            election_timeout_min: ELECTION_TIMEOUT_MIN_MS,
+            election_timeout_max: ELECTION_TIMEOUT_MAX_MS,
+            install_snapshot_timeout: INSTALL_SNAPSHOT_TIMEOUT_MS,
+            max_payload_entries: PAYLOAD_ENTRIES_MAX,
+            max_append_entries: Some(APPEND_ENTRIES_MAX),
+            api_channel_size: Some(WAITING_PROPOSALS_MAX),
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every_entries),
+            max_in_snapshot_log_to_keep: self.log_entries_kept,
+            // A member is sent a snapshot when the log it lacks is gone, not before.
+            replication_lag_threshold: self.snapshot_every_entries.saturating_add(self.log_entries_kept),
+            // A leader that comes back must be elected anew: its state may be behind what it once acknowledged.
+            enable_leader_restore: Some(false),
+            enable_pre_vote: Some(true),
+            // A member whose log went back has lost its disk and must be re-admitted, not humoured.
+            allow_log_reversion: Some(false),
+            ..openraft::Config::default()
+        };
+        config.validate().map_err(|error| StartError::Config(error.to_string()))
+    }
+}

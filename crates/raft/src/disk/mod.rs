@@ -1,0 +1,47 @@
+//! The two database files of a node, and how they are told from anything else.
+//!
+//! The log file is small and synced for each batch of entries; the state file holds all replicated rows and is
+//! synced at checkpoints. Both are redb databases that begin with a [`Header`](header::Header).
+
+mod backend;
+pub(crate) mod data_dir;
+pub(crate) mod header;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+pub use data_dir::DataDir;
+use redb::StorageBackend;
+
+pub(crate) use backend::open_database;
+
+/// One of the two databases of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseFile {
+    /// The Raft log, the vote, the committed index.
+    Log,
+    /// All replicated rows, and how far the log is applied to them.
+    State,
+}
+
+impl fmt::Display for DatabaseFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DatabaseFile::Log => "the Raft log",
+            DatabaseFile::State => "the state file",
+        })
+    }
+}
+
+/// Where a node's databases lie. [`DataDir`] in production; tests bring one that records what is written.
+pub trait Disk: Send + Sync {
+    /// Opens a database's storage, empty or an initialised redb database.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    fn open(&self, file: DatabaseFile) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// The directory of the databases, for messages and for the `snapshots` directory in it.
+    fn directory(&self) -> &Path;
+}

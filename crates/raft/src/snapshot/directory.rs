@@ -1,0 +1,118 @@
+//! The directory of a node's snapshots: at most one, and for a moment the one that takes its place.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::file::{SnapshotFile, VerifiedSnapshot};
+use super::format::SnapshotWriter;
+use crate::disk::data_dir::{create_directory, private_file, sync_directory};
+use crate::fault::Fault;
+use crate::state::StateView;
+use crate::types::SnapshotMeta;
+
+const DIRECTORY: &str = "snapshots";
+const EXTENSION: &str = "hvsnap";
+/// A file under construction; removed when the directory is opened.
+const PARTIAL_EXTENSION: &str = "partial";
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct SnapshotDir {
+    path: PathBuf,
+}
+
+impl SnapshotDir {
+    /// Makes the directory if it isn't there, and clears what a crash left half-written.
+    pub(crate) fn open(data_dir: &Path) -> io::Result<SnapshotDir> {
+        let path = data_dir.join(DIRECTORY);
+        create_directory(&path)?;
+        let directory = SnapshotDir { path };
+        for partial in directory.files(PARTIAL_EXTENSION)? {
+            fs::remove_file(partial)?;
+        }
+        Ok(directory)
+    }
+
+    /// Writes what `view` sees. Blocks; takes no more memory than a row and two buffers.
+    pub(crate) fn write(&self, view: &StateView) -> Result<SnapshotFile, Fault> {
+        let meta = view.snapshot_meta();
+        self.create(&meta, |file| {
+            let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
+            let mut writer = SnapshotWriter::begin(out, &meta).map_err(failed)?;
+            view.for_each_row(|key, value| writer.row(key, value).map_err(failed))?;
+            writer.finish().and_then(|mut out| out.flush()).map_err(failed)
+        })
+    }
+
+    /// Takes over a snapshot that was received, so that it is there after a restart.
+    pub(crate) fn adopt(&self, received: VerifiedSnapshot) -> Result<VerifiedSnapshot, Fault> {
+        let mut source = received.file().reader();
+        let file = self.create(received.meta(), |mut file| {
+            io::copy(&mut source, &mut file).map(drop).map_err(failed)
+        })?;
+        Ok(received.moved_to(file))
+    }
+
+    /// The newest snapshot whose header can be read.
+    pub(crate) fn newest(&self) -> Result<Option<(SnapshotMeta, SnapshotFile)>, Fault> {
+        let mut files = self.files(EXTENSION).map_err(failed)?;
+        files.sort();
+        for path in files.iter().rev() {
+            let file = SnapshotFile::open(path).map_err(failed)?;
+            match file.meta() {
+                Ok(meta) => return Ok(Some((meta, file))),
+                Err(error) => tracing::warn!(path = %path.display(), %error, "snapshot passed over"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes every snapshot but that of `meta`.
+    pub(crate) fn remove_all_but(&self, meta: &SnapshotMeta) -> Result<(), Fault> {
+        let kept = self.file(meta);
+        for path in self.files(EXTENSION).map_err(failed)? {
+            if path != kept {
+                fs::remove_file(path).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a snapshot's file so that either none or a whole one is ever found.
+    fn create(
+        &self,
+        meta: &SnapshotMeta,
+        fill: impl FnOnce(&File) -> Result<(), Fault>,
+    ) -> Result<SnapshotFile, Fault> {
+        let path = self.file(meta);
+        let partial = path.with_extension(PARTIAL_EXTENSION);
+        let file = private_file().create(true).truncate(true).open(&partial).map_err(failed)?;
+        fill(&file)?;
+        file.sync_all().map_err(failed)?;
+        fs::rename(&partial, &path).map_err(failed)?;
+        sync_directory(&self.path).map_err(failed)?;
+        SnapshotFile::open(&path).map_err(failed)
+    }
+
+    /// Named so that a later snapshot's name sorts after an earlier one's.
+    fn file(&self, meta: &SnapshotMeta) -> PathBuf {
+        let (index, term) = meta.last_log_id.map_or((0, 0), |id| (id.index, id.leader_id.term));
+        self.path.join(format!("{index:020}-{term:020}.{EXTENSION}"))
+    }
+
+    fn files(&self, extension: &str) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|found| found == extension) {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn failed(error: io::Error) -> Fault {
+    Fault::Snapshot(error.to_string())
+}

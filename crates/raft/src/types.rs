@@ -1,0 +1,48 @@
+//! The types that consensus is told to carry: what an entry holds and what applying it answers.
+
+use std::fmt;
+
+use bytes::Bytes;
+use hyperion_vault_core::state::Outcome;
+
+openraft::declare_raft_types!(
+    /// The vault's choice of openraft's types. Node ids are `u64`, a node is known by its address, and several
+    /// candidates may lead within one term (the higher node id wins), which spares a split vote a new term.
+    pub(crate) TypeConfig:
+        D = EncodedProposal,
+        R = Response,
+        NodeId = u64,
+        Node = openraft::BasicNode,
+);
+
+pub(crate) type CommittedLeaderId = openraft::type_config::alias::CommittedLeaderIdOf<TypeConfig>;
+pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+pub(crate) type EntryPayload = openraft::type_config::alias::PayloadOf<TypeConfig>;
+pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+pub(crate) type Membership = openraft::Membership<u64, openraft::BasicNode>;
+pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
+pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
+
+/// A proposal as it is stored and sent: encoded once by the leader, never decoded before it is applied.
+///
+/// Its `Debug` and `Display` tell its length only.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct EncodedProposal(pub(crate) Bytes);
+
+impl fmt::Debug for EncodedProposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncodedProposal({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Display for EncodedProposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What applying an entry answers: the outcome of a command, or nothing for an entry of consensus itself (a
+/// new leader's blank one, a change of the members).
+#[derive(Debug, Clone)]
+pub(crate) struct Response(pub(crate) Option<Outcome>);
