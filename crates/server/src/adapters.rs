@@ -1,4 +1,5 @@
 //! The operating system behind the ports of the core.
 
 pub mod clock;
+pub mod consensus;
 pub mod entropy;

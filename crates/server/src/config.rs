@@ -5,7 +5,7 @@
 //! secret. What every setting is called and what it stands at otherwise is written down once, in
 //! [`table`], from which `docs/settings.md` is made too.
 //!
-//! Each part has a file of its own and knows nothing of the others.
+//! Each part has a file of its own and knows nothing of the others, but for the directory of the node's files.
 
 mod access;
 mod audit;
@@ -31,7 +31,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 pub use access::{Access, BOOTSTRAP_TOKEN_BYTES_MAX, LOCKOUT_CLIENTS_MAX, ReadAuth};
-pub use audit::{AuditSettings, AuditSync};
+use audit::read_audit;
 use environment::Environment;
 pub use environment::{SECRET_FILE_BYTES_MAX, read_secret_file};
 pub use error::{SettingError, Warning};
@@ -45,6 +45,8 @@ pub use storage::Storage;
 pub use tls::TlsFiles;
 pub use workers::Workers;
 
+use crate::audit::AuditConfig;
+
 /// Everything the environment decides, valid and complete. Has no `Debug`: two of its parts hold secrets.
 pub struct Settings {
     pub listen: Listen,
@@ -53,7 +55,7 @@ pub struct Settings {
     pub storage: Storage,
     pub keys: Keys,
     pub access: Access,
-    pub audit: AuditSettings,
+    pub audit: AuditConfig,
     pub workers: Workers,
     pub node: Node,
     pub log: Log,
@@ -74,7 +76,7 @@ impl Settings {
         let storage = Storage::read(&mut env);
         let keys = Keys::read(&mut env);
         let access = Access::read(&mut env);
-        let audit = AuditSettings::read(&mut env, &storage);
+        let audit = read_audit(&mut env, &storage);
         let workers = Workers::read(&mut env);
         let node = Node::read(&mut env);
         let log = Log::read(&mut env);

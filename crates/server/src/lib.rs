@@ -1,0 +1,26 @@
+//! The application: configuration, use cases, guards, audit, workers, HTTP.
+//!
+//! Start with `app.rs`, which puts everything together; then `http/service.rs`, what every request goes
+//! through; then `secrets.rs` and `replica.rs`, how a secret is read and changed.
+
+pub mod access;
+pub mod adapters;
+pub mod app;
+pub mod audit;
+mod bootstrap;
+pub mod config;
+pub mod dev;
+pub mod failure;
+pub mod hardening;
+pub mod http;
+pub mod ports;
+pub mod readiness;
+pub mod replica;
+pub mod request_id;
+pub mod roles;
+pub mod sealing;
+pub mod secrets;
+pub mod telemetry;
+pub mod tokens;
+pub mod trail;
+pub mod worker;

@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,39 +30,55 @@ impl Clock for StandingClock {
     }
 }
 
-/// A disk of which some operations, by their number, fail: a write half-way, a sync by losing all that was
-/// not synced before — and, as Linux does, by succeeding the next time as if nothing had been lost.
+/// A disk of which some operations fail: a write half-way, a sync by losing all that was not synced before
+/// — and, as Linux does, by succeeding the next time as if nothing had been lost.
 #[derive(Default)]
 struct FaultyDisk {
-    failing: Mutex<Range<usize>>,
-    done: AtomicUsize,
+    failing: Mutex<Failing>,
     /// Synced bytes by inode.
     synced: Mutex<HashMap<u64, u64>>,
-    /// Fails only operations of this name, when there is one.
-    only: Mutex<Option<&'static str>>,
+}
+
+/// Which operations fail.
+#[derive(Default)]
+struct Failing {
+    /// Only those of this name, and only those are counted; none means all.
+    only: Option<&'static str>,
+    /// By their number.
+    numbers: Range<usize>,
+    met: usize,
+    /// A write that fails has written everything nevertheless.
+    writes_whole: bool,
 }
 
 impl FaultyDisk {
-    fn failing(operations: Range<usize>) -> Arc<FaultyDisk> {
-        Arc::new(FaultyDisk { failing: Mutex::new(operations), ..FaultyDisk::default() })
+    fn failing(numbers: Range<usize>) -> Arc<FaultyDisk> {
+        let disk = Arc::<FaultyDisk>::default();
+        disk.fail(Failing { numbers, ..Failing::default() });
+        disk
     }
 
-    fn fail(&self, only: &'static str) {
-        *self.only.lock().unwrap() = Some(only);
-        *self.failing.lock().unwrap() = 0..usize::MAX;
+    fn fail(&self, failing: Failing) {
+        *self.failing.lock().unwrap() = failing;
     }
 
     fn heal(&self) {
-        *self.failing.lock().unwrap() = 0..0;
+        self.fail(Failing::default());
     }
 
     fn meet(&self, operation: &'static str) -> io::Result<()> {
-        let number = self.done.fetch_add(1, Ordering::Relaxed);
-        let is_meant = self.only.lock().unwrap().is_none_or(|only| only == operation);
-        if is_meant && self.failing.lock().unwrap().contains(&number) {
-            return Err(io::ErrorKind::StorageFull.into());
+        let mut failing = self.failing.lock().unwrap();
+        if failing.only.is_some_and(|only| only != operation) {
+            return Ok(());
         }
-        Ok(())
+        let number = failing.met;
+        failing.met += 1;
+        if failing.numbers.contains(&number) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn write_in_part(&self, file: &File, bytes: &[u8]) {
+        let len = if self.failing.lock().unwrap().writes_whole { bytes.len() } else { bytes.len() / 2 };
+        OsDisk.append(file, &bytes[..len]).unwrap();
     }
 
     fn lose_unsynced(&self, file: &File) {
@@ -84,7 +99,7 @@ impl Disk for FaultyDisk {
     }
 
     fn append(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
-        self.meet("append").inspect_err(|_| OsDisk.append(file, &bytes[..bytes.len() / 2]).unwrap())?;
+        self.meet("append").inspect_err(|_| self.write_in_part(file, bytes))?;
         OsDisk.append(file, bytes)
     }
 
@@ -102,6 +117,9 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.meet("rename")?;
+        let found = std::fs::metadata(from)?;
+        let synced = self.synced.lock().unwrap().get(&found.ino()).copied();
+        assert_eq!(synced, Some(found.len()), "a file is synced before it is moved aside");
         OsDisk.rename(from, to)
     }
 }
@@ -205,7 +223,7 @@ async fn records_whose_sync_failed_in_the_background_are_written_again_elsewhere
     while log.stats().syncs < 1 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    disk.fail("sync");
+    disk.fail(Failing { only: Some("sync"), numbers: 0..usize::MAX, ..Failing::default() });
     log.append(event("lost by the disk".to_owned())).await.unwrap();
     while log.stats().syncs < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -234,7 +252,7 @@ async fn nothing_is_written_behind_a_half_line_that_can_not_be_cut_off() {
     let log = open(&disk, config);
     log.append(event("before".to_owned())).await.unwrap();
     let good_len = std::fs::metadata(&path).unwrap().len();
-    disk.failing.lock().unwrap().clone_from(&(0..usize::MAX));
+    disk.fail(Failing { numbers: 0..usize::MAX, ..Failing::default() });
     for _ in 0..3 {
         log.append(event("refused".to_owned())).await.unwrap_err();
     }
@@ -244,5 +262,42 @@ async fn nothing_is_written_behind_a_half_line_that_can_not_be_cut_off() {
     log.append(event("after".to_owned())).await.unwrap();
     log.close().await.unwrap();
     assert_eq!(recorded(&path), ["before", "after"]);
+    verify(&path, Some(log.head())).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_failed_write_left_in_the_file_is_not_shown_as_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), AuditSync::Batch);
+    let path = config.path.clone();
+    let disk = FaultyDisk::failing(0..0);
+    let log = open(&disk, config);
+    log.append(event("before".to_owned())).await.unwrap();
+    disk.fail(Failing { numbers: 0..usize::MAX, writes_whole: true, ..Failing::default() });
+    log.append(event("refused".to_owned())).await.unwrap_err();
+    assert!(std::fs::read_to_string(&path).unwrap().contains("refused"), "it could not be cut off");
+    let page = log.query(Query::default()).await.unwrap();
+    assert_eq!((page.records.len(), page.records[0].name.as_deref()), (1, Some("before")));
+}
+
+/// The new file is no better than the old one until a sync of it has succeeded.
+#[tokio::test]
+async fn records_written_again_are_synced_before_anything_else_is_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = AuditConfig { segment_bytes_max: 1 << 20, ..config(directory.path(), AuditSync::Batch) };
+    let path = config.path.clone();
+    let disk = FaultyDisk::failing(0..0);
+    let log = open(&disk, config);
+    // The sync in the background fails, that of the file cut back succeeds, that of the new file fails.
+    disk.fail(Failing { only: Some("sync"), numbers: 0..1, ..Failing::default() });
+    log.append(event("lost by the disk".to_owned())).await.unwrap();
+    while log.stats().syncs < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    disk.fail(Failing { only: Some("sync"), numbers: 1..2, ..Failing::default() });
+    log.append(event("refused".to_owned())).await.unwrap_err();
+    log.append(event("after".to_owned())).await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!(recorded(&path), ["lost by the disk", "after"]);
     verify(&path, Some(log.head())).unwrap();
 }

@@ -50,9 +50,7 @@ fn the_defaults_are_those_of_the_table() {
     assert!(settings.access.bootstrap_token.is_none());
     let lockout = settings.access.lockout;
     assert_eq!((lockout.failures_max, lockout.window.get(), lockout.lockout.get()), (5, 300, 900));
-    assert_eq!(settings.audit.path, PathBuf::from("./audit/audit.jsonl"));
-    assert_eq!(settings.audit.sync, AuditSync::Batch);
-    assert_eq!((settings.audit.segment_bytes_max, settings.audit.segments_max), (64 << 20, 64));
+    assert_eq!(settings.audit, AuditConfig::at("./audit/audit.jsonl"));
     assert_eq!(settings.workers.rotation_poll.get(), 15);
     assert_eq!(settings.node.id, 1);
     assert_eq!(settings.log, Log { filter: "info".into(), format: LogFormat::Text });

@@ -1,6 +1,6 @@
 //! Slow, big and many.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use hyper::client::conn::http2;
@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyperion_vault_server::http::body::REQUEST_BODY_BYTES_MAX;
 use hyperion_vault_server::http::serve::{ConnectionLimits, HEADER_BYTES_MAX};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::harness::{SOON, Served, get_request, get_until, read_to_close, read_until, short_limits};
 

@@ -1,0 +1,310 @@
+//! The composition root: the only file that names every concrete adapter, and the order in which a node
+//! starts and stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperion_vault_core::ports::{Clock, Entropy};
+use hyperion_vault_kms::{CacheConfig, CachedKeys, LocalProvider, MasterKeyError, parse_master_key};
+use hyperion_vault_raft::{DataDir, Node, NodeConfig, OnFault, StartError};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::{Access, LockoutGuard, TokenUses};
+use crate::adapters::consensus::RaftConsensus;
+use crate::audit::{Action, AuditLog, AuditOpenError};
+use crate::bootstrap::{initialize_cluster, start_trail, take_bootstrap_token};
+use crate::config::{KeyProvider, Keys, Settings};
+use crate::failure::Failure;
+use crate::http::listen::{BindError, bind};
+use crate::http::serve::{ConnectionLimits, Drained, serve};
+use crate::http::tls::{TlsError, server_config};
+use crate::http::{Api, router};
+use crate::readiness::Readiness;
+use crate::replica::Replica;
+use crate::request_id::RequestIds;
+use crate::roles::Roles;
+use crate::sealing::Sealing;
+use crate::secrets::Secrets;
+use crate::telemetry::{Metrics, Reading};
+use crate::tokens::Tokens;
+use crate::worker::{Backoff, Expiry, Rotation, Supervisor, TokenUsage};
+
+/// Data keys that the cache holds at most; 32 bytes each, and some 200 of bookkeeping.
+const CACHED_DATA_KEYS_MAX: u64 = 100_000;
+/// How much longer than its time to live an unwrapped data key may stay in memory.
+const CACHE_SWEEP: Duration = Duration::from_secs(1);
+/// How long a start waits for a leader and for the log to be replayed.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running vault.
+pub struct App {
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<Drained>,
+    workers: Supervisor,
+    sweeper: JoinHandle<()>,
+    node: Arc<Node>,
+    audit: Arc<AuditLog>,
+}
+
+/// Why a vault doesn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("VAULT_LOCAL_MASTER_KEY: {0}")]
+    MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Storage(#[from] StartError),
+    #[error(transparent)]
+    Audit(#[from] AuditOpenError),
+    #[error("not ready: {0}")]
+    NotReady(String),
+    #[error("first start: {0}")]
+    Bootstrap(Failure),
+}
+
+/// Why a vault didn't stop cleanly. What was acknowledged is safe all the same: the log has it.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    #[error("closing the storage: {0}")]
+    Storage(String),
+    #[error("closing the audit log: {0}")]
+    Audit(String),
+}
+
+/// What the parts of a node share.
+struct Parts {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    request_ids: RequestIds,
+    keys: Arc<CachedKeys<LocalProvider>>,
+    audit: Arc<AuditLog>,
+    node: Arc<Node>,
+    replica: Arc<Replica>,
+    sealing: Arc<Sealing>,
+    secrets: Arc<Secrets>,
+    uses: Arc<TokenUses>,
+    metrics: Arc<Metrics>,
+}
+
+impl App {
+    /// Starts a vault and serves. `on_fault` learns of the failure that this node can't go on after.
+    ///
+    /// # Errors
+    /// [`AppError`]; nothing is left running.
+    pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(crate::adapters::clock::SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(crate::adapters::entropy::OsEntropy);
+        let tls = settings.tls.as_ref().map(server_config).transpose()?;
+        let keys = Arc::new(key_provider(&settings.keys, &entropy)?);
+        let listener = bind(&settings.listen).await?;
+        let parts = Parts::open(&settings, clock, entropy, keys, on_fault).await?;
+        if let Err(error) = parts.prepare(&settings).await {
+            parts.close().await;
+            return Err(error);
+        }
+        Ok(parts.run(settings, tls, listener))
+    }
+
+    /// Where the API listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: accepts nothing new, finishes what is in flight (10 s at most), makes everything durable.
+    ///
+    /// # Errors
+    /// [`StopError`].
+    pub async fn stop(self) -> Result<(), StopError> {
+        self.stop.cancel();
+        match self.serving.await {
+            Ok(Drained::Complete) => {}
+            Ok(Drained::Cut { requests }) => {
+                tracing::warn!(requests, "cut requests that were still in flight");
+            }
+            Err(error) => tracing::error!(%error, "serving ended badly"),
+        }
+        self.workers.ended().await;
+        self.sweeper.abort();
+        let storage = self.node.shutdown().await;
+        let audit = self.audit.close().await;
+        storage.map_err(|fault| StopError::Storage(fault.to_string()))?;
+        audit.map_err(|error| StopError::Audit(error.to_string()))
+    }
+}
+
+impl Parts {
+    async fn open(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        keys: Arc<CachedKeys<LocalProvider>>,
+        on_fault: OnFault,
+    ) -> Result<Parts, AppError> {
+        let disk = Arc::new(DataDir::open(settings.storage.dir())?);
+        let audit = Arc::new(AuditLog::open(settings.audit.clone(), Arc::clone(&clock), settings.node.id)?);
+        let mut disk_id = [0; 16];
+        entropy.fill(&mut disk_id);
+        let config = NodeConfig::new(settings.node.id, disk_id);
+        let node = Arc::new(Node::start(config, disk, Arc::clone(&clock), on_fault).await?);
+        let consensus = Arc::new(RaftConsensus(Arc::clone(&node)));
+        let replica = Arc::new(Replica::new(consensus, Arc::clone(&clock)));
+        let sealing = Arc::new(Sealing::new(Arc::clone(&keys) as Arc<_>, Arc::clone(&entropy)));
+        Ok(Parts {
+            secrets: Arc::new(Secrets::new(Arc::clone(&replica), Arc::clone(&sealing))),
+            metrics: Arc::new(Metrics::new(readings(&audit, &keys, &node))),
+            request_ids: RequestIds::new(Arc::clone(&entropy)),
+            uses: Arc::new(TokenUses::default()),
+            clock,
+            entropy,
+            keys,
+            audit,
+            node,
+            replica,
+            sealing,
+        })
+    }
+
+    /// Waits until this node can answer, and makes sure that the cluster has its identity and its admin.
+    async fn prepare(&self, settings: &Settings) -> Result<(), AppError> {
+        let ready = self.node.wait_ready(READY_WITHIN).await;
+        ready.map_err(|error| AppError::NotReady(error.to_string()))?;
+        let trail = start_trail(&self.audit, &self.request_ids, Action::ClusterInitialize);
+        initialize_cluster(&self.replica, &*self.entropy, trail).await.map_err(AppError::Bootstrap)?;
+        if let Some(token) = &settings.access.bootstrap_token {
+            let trail = start_trail(&self.audit, &self.request_ids, Action::TokenBootstrap);
+            take_bootstrap_token(&self.replica, token, trail).await.map_err(AppError::Bootstrap)?;
+        }
+        Ok(())
+    }
+
+    fn run(self, settings: Settings, tls: Option<Arc<ServerConfig>>, listener: TcpListener) -> App {
+        let stop = CancellationToken::new();
+        let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let workers = self.workers(Duration::from_secs(settings.workers.rotation_poll.get()), &stop);
+        let sweeper = tokio::spawn(sweep(Arc::clone(&self.keys)));
+        let api = Arc::new(self.api(settings));
+        let serving = serve(listener, tls, router(api), ConnectionLimits::default(), stop.clone());
+        App {
+            address,
+            stop,
+            serving: tokio::spawn(serving),
+            workers,
+            sweeper,
+            node: self.node,
+            audit: self.audit,
+        }
+    }
+
+    fn workers(&self, sleep_max: Duration, stop: &CancellationToken) -> Supervisor {
+        let mut workers = Supervisor::new(Arc::clone(&self.replica), sleep_max, stop.clone());
+        workers.run(Rotation {
+            replica: Arc::clone(&self.replica),
+            secrets: Arc::clone(&self.secrets),
+            audit: Arc::clone(&self.audit),
+            metrics: Arc::clone(&self.metrics),
+            request_ids: self.request_ids.clone(),
+            backoff: Backoff::default(),
+        });
+        workers.run(Expiry {
+            replica: Arc::clone(&self.replica),
+            audit: Arc::clone(&self.audit),
+            metrics: Arc::clone(&self.metrics),
+            request_ids: self.request_ids.clone(),
+        });
+        workers.run(TokenUsage { replica: Arc::clone(&self.replica), uses: Arc::clone(&self.uses) });
+        workers
+    }
+
+    fn api(&self, settings: Settings) -> Api {
+        let (replica, sealing) = (&self.replica, &self.sealing);
+        let access = settings.access;
+        Api {
+            access: Access::new(
+                Arc::clone(replica),
+                access.readers,
+                access.read_auth,
+                Arc::clone(&self.uses),
+            ),
+            lockouts: LockoutGuard::new(access.lockout, Arc::clone(&self.clock)),
+            secrets: Arc::clone(&self.secrets),
+            roles: Roles::new(Arc::clone(replica)),
+            tokens: Tokens::new(Arc::clone(replica), Arc::clone(sealing)),
+            audit: Arc::clone(&self.audit),
+            readiness: Readiness::new(Arc::clone(replica), Arc::clone(sealing), Arc::clone(&self.audit)),
+            metrics: Arc::clone(&self.metrics),
+            proxies: access.proxies,
+            request_ids: self.request_ids.clone(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    async fn close(&self) {
+        if let Err(fault) = self.node.shutdown().await {
+            tracing::error!(%fault, "closing after a failed start");
+        }
+        if let Err(error) = self.audit.close().await {
+            tracing::error!(%error, "closing after a failed start");
+        }
+    }
+}
+
+fn key_provider(
+    keys: &Keys,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<CachedKeys<LocalProvider>, MasterKeyError> {
+    let KeyProvider::Local { master_key } = &keys.provider;
+    let provider = match master_key {
+        Some(text) => LocalProvider::from_master_key(parse_master_key(text.expose())?, Arc::clone(entropy)),
+        None => LocalProvider::ephemeral(Arc::clone(entropy)),
+    };
+    let ttl = Duration::from_secs(keys.data_key_cache_ttl.get());
+    Ok(CachedKeys::new(provider, CacheConfig { ttl, entries_max: CACHED_DATA_KEYS_MAX }))
+}
+
+async fn sweep(keys: Arc<CachedKeys<LocalProvider>>) {
+    loop {
+        tokio::time::sleep(CACHE_SWEEP).await;
+        keys.evict_expired().await;
+    }
+}
+
+/// What the audit log, the cache and the storage count for themselves.
+fn readings(audit: &Arc<AuditLog>, keys: &Arc<CachedKeys<LocalProvider>>, node: &Arc<Node>) -> Vec<Reading> {
+    fn reading<T: Send + Sync + 'static>(
+        name: &'static str,
+        help: &'static str,
+        source: &Arc<T>,
+        read: fn(&T) -> u64,
+    ) -> Reading {
+        let source = Arc::clone(source);
+        Reading { name, help, read: Box::new(move || read(&source)) }
+    }
+    vec![
+        reading("audit_records", "Audit records written", audit, |audit| audit.stats().records),
+        reading("audit_groups", "Writes of audit records", audit, |audit| audit.stats().groups),
+        reading("audit_syncs", "Syncs of the audit log", audit, |audit| audit.stats().syncs),
+        reading("audit_failures", "Failed writes of the audit log", audit, |audit| audit.stats().failures),
+        reading("data_key_cache_hits", "Data keys found in memory", keys, |keys| keys.stats().hits),
+        reading("data_key_cache_misses", "Data keys not in memory", keys, |keys| keys.stats().misses),
+        reading("data_key_cache_entries", "Data keys in memory", keys, |keys| keys.stats().entries),
+        reading("kms_unwraps", "Data keys unwrapped by the KMS", keys, |keys| keys.stats().provider_calls),
+        reading("raft_log_syncs", "Syncs of the Raft log", node, |node| node.stats().log_syncs.get()),
+        reading("raft_log_batches", "Batches of the Raft log", node, |node| node.stats().log_batches.get()),
+        reading("raft_entries_applied", "Entries applied", node, |node| node.stats().entries_applied.get()),
+        reading("state_syncs", "Syncs of the state file", node, |node| node.stats().state_syncs.get()),
+        reading("state_views", "Views of the state published", node, |node| {
+            node.stats().views_published.get()
+        }),
+        reading("state_checkpoints", "Checkpoints of the state", node, |node| node.stats().checkpoints.get()),
+        reading("snapshots", "Snapshots built", node, |node| node.stats().snapshots.get()),
+    ]
+}

@@ -1,0 +1,98 @@
+//! Roles over HTTP.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use hyperion_vault_api::roles::{CreateRoleRequest, Permission, RoleInfo, SetPermissionsRequest};
+use hyperion_vault_core::name::RoleName;
+use hyperion_vault_core::policy::{Action, AdminPermit, PathPattern, Rule};
+use hyperion_vault_core::secret::Description;
+
+use super::answer;
+use super::call::Call;
+use super::error::Refused;
+use super::service::Api;
+use crate::access::denied;
+use crate::failure::Failure;
+use crate::roles::NewRole;
+
+pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let permit = permit_admin(api, call)?;
+    let request: CreateRoleRequest = call.json().await?;
+    let new = NewRole {
+        name: parse_name(&request.name, call)?,
+        description: request
+            .description
+            .as_deref()
+            .map(Description::parse)
+            .transpose()
+            .map_err(|error| Failure::Invalid(error.to_string()))?,
+        is_admin: request.is_admin.unwrap_or(false),
+        rules: parse_rules(&request.permissions.unwrap_or_default())?,
+    };
+    let role = api.roles.create(permit, new, &mut call.trail).await?;
+    Ok(answer::json(StatusCode::CREATED, &RoleInfo::from(&role)))
+}
+
+pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let roles = api.roles.list(permit_admin(api, call)?)?;
+    Ok(answer::json(StatusCode::OK, &roles.iter().map(RoleInfo::from).collect::<Vec<_>>()))
+}
+
+pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let permit = permit_admin(api, call)?;
+    let role = api.roles.read(permit, &parse_parameter(call)?)?;
+    Ok(answer::json(StatusCode::OK, &RoleInfo::from(&role)))
+}
+
+pub(super) async fn set_permissions(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let permit = permit_admin(api, call)?;
+    let name = parse_parameter(call)?;
+    let request: SetPermissionsRequest = call.json().await?;
+    let rules = parse_rules(&request.permissions)?;
+    let role = api.roles.set_rules(permit, name, rules, &mut call.trail).await?;
+    Ok(answer::json(StatusCode::OK, &RoleInfo::from(&role)))
+}
+
+pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let permit = permit_admin(api, call)?;
+    let name = parse_parameter(call)?;
+    api.roles.delete(permit, name, &mut call.trail).await?;
+    Ok(answer::no_content())
+}
+
+/// The leave of an admin's token, for a path without query parameters.
+pub(super) fn permit_admin(api: &Api, call: &mut Call) -> Result<AdminPermit, Refused> {
+    let permit = permit_admin_query(api, call)?;
+    call.no_query()?;
+    Ok(permit)
+}
+
+/// The leave of an admin's token.
+pub(super) fn permit_admin_query(api: &Api, call: &mut Call) -> Result<AdminPermit, Refused> {
+    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    Ok(principal.authorize_admin().map_err(denied)?)
+}
+
+fn parse_parameter(call: &mut Call) -> Result<RoleName, Failure> {
+    let name = call.parameter.clone();
+    parse_name(&name, call)
+}
+
+fn parse_name(name: &str, call: &mut Call) -> Result<RoleName, Failure> {
+    call.trail.about(name);
+    RoleName::parse(name).map_err(|error| Failure::Invalid(format!("name {error}")))
+}
+
+fn parse_rules(permissions: &[Permission]) -> Result<Vec<Rule>, Failure> {
+    permissions.iter().enumerate().map(|(index, permission)| parse_rule(index, permission)).collect()
+}
+
+fn parse_rule(index: usize, permission: &Permission) -> Result<Rule, Failure> {
+    let action = Action::parse(&permission.action).ok_or_else(|| {
+        let known: Vec<_> = Action::ALL.iter().map(|(_, text)| *text).collect();
+        Failure::Invalid(format!("permissions[{index}].action must be one of {}", known.join(", ")))
+    })?;
+    let path = PathPattern::parse(&permission.path)
+        .map_err(|error| Failure::Invalid(format!("permissions[{index}].path {error}")))?;
+    Ok(Rule { action, path })
+}

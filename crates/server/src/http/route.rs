@@ -1,0 +1,132 @@
+//! Which endpoint a method and a path name.
+
+use hyperion_vault_api::endpoint::{Endpoint, ROUTES, Route};
+use percent_encoding::percent_decode_str;
+
+/// What a request line names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Resolved {
+    /// An endpoint and its parameter, percent-decoded; empty where the path has none.
+    Endpoint {
+        route: &'static Route,
+        parameter: String,
+    },
+    NoSuchPath,
+    /// The path is there, the method isn't.
+    OtherMethods(Vec<&'static str>),
+}
+
+const PARAMETER: &str = "{name}";
+
+/// Finds the endpoint. `path` is as it stands on the request line: the name of a secret may hold `/` raw or
+/// as `%2F`, and only an unescaped last segment is a verb (`/rotate`, `/verify`).
+pub(super) fn resolve(method: &str, path: &str) -> Resolved {
+    let mut other_methods = Vec::new();
+    let mut best: Option<(&'static Route, &str)> = None;
+    for route in &ROUTES {
+        let Some(parameter) = matches(route, path) else { continue };
+        if route.method == method {
+            let closer = best.is_none_or(|(_, longest)| parameter.len() < longest.len());
+            if closer {
+                best = Some((route, parameter));
+            }
+        } else {
+            other_methods.push(route.method);
+        }
+    }
+    match best {
+        Some((route, parameter)) => decode(route, parameter),
+        None if other_methods.is_empty() => Resolved::NoSuchPath,
+        None => Resolved::OtherMethods(other_methods),
+    }
+}
+
+fn decode(route: &'static Route, parameter: &str) -> Resolved {
+    match percent_decode_str(parameter).decode_utf8() {
+        Ok(parameter) => Resolved::Endpoint { route, parameter: parameter.into_owned() },
+        Err(_) => Resolved::NoSuchPath,
+    }
+}
+
+/// The part of `path` that stands for the route's parameter.
+fn matches<'a>(route: &Route, path: &'a str) -> Option<&'a str> {
+    let Some((before, after)) = route.path.split_once(PARAMETER) else {
+        return (route.path == path).then_some("");
+    };
+    let parameter = path.strip_prefix(before)?.strip_suffix(after)?;
+    let fits = !parameter.is_empty() && (takes_slash(route.endpoint) || !parameter.contains('/'));
+    fits.then_some(parameter)
+}
+
+fn takes_slash(endpoint: Endpoint) -> bool {
+    matches!(
+        endpoint,
+        Endpoint::ReadSecret
+            | Endpoint::UpdateSecret
+            | Endpoint::DeleteSecret
+            | Endpoint::RotateSecret
+            | Endpoint::VerifySecret
+            | Endpoint::ListVersions
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn endpoint(method: &str, path: &str) -> (Endpoint, String) {
+        match resolve(method, path) {
+            Resolved::Endpoint { route, parameter } => (route.endpoint, parameter),
+            other => panic!("{method} {path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_route_is_found_by_its_own_path() {
+        for route in &ROUTES {
+            let path = route.path.replace(PARAMETER, "x");
+            assert_eq!(endpoint(route.method, &path).0, route.endpoint, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_holds_slashes_raw_or_escaped() {
+        for path in ["/v1/secrets/a/b/c", "/v1/secrets/a%2Fb%2fc", "/v1/secrets/a/b%2Fc"] {
+            assert_eq!(endpoint("GET", path), (Endpoint::ReadSecret, "a/b/c".to_owned()));
+        }
+        assert_eq!(endpoint("GET", "/v1/versions/a/b"), (Endpoint::ListVersions, "a/b".to_owned()));
+    }
+
+    #[test]
+    fn only_the_last_unescaped_segment_of_a_post_is_a_verb() {
+        let name = |text: &str| text.to_owned();
+        assert_eq!(endpoint("POST", "/v1/secrets/a/rotate"), (Endpoint::RotateSecret, name("a")));
+        assert_eq!(endpoint("GET", "/v1/secrets/a/rotate"), (Endpoint::ReadSecret, name("a/rotate")));
+        assert_eq!(
+            endpoint("POST", "/v1/secrets/a/verify/rotate"),
+            (Endpoint::RotateSecret, name("a/verify"))
+        );
+        assert_eq!(
+            endpoint("POST", "/v1/secrets/a%2Frotate/verify"),
+            (Endpoint::VerifySecret, name("a/rotate"))
+        );
+        assert!(matches!(resolve("POST", "/v1/secrets/a%2Frotate"), Resolved::OtherMethods(_)));
+    }
+
+    #[test]
+    fn roles_and_tokens_have_no_slash() {
+        assert_eq!(resolve("GET", "/v1/roles/a/b"), Resolved::NoSuchPath);
+        assert_eq!(endpoint("PUT", "/v1/roles/a/permissions").0, Endpoint::SetPermissions);
+    }
+
+    #[test]
+    fn an_unknown_path_is_no_path_and_an_unknown_method_names_the_known() {
+        for path in ["/", "/v1", "/v1/secrets/", "/v2/secrets", "/v1/secrets/%ff", "/V1/secrets"] {
+            assert_eq!(resolve("GET", path), Resolved::NoSuchPath, "{path}");
+        }
+        assert_eq!(resolve("PATCH", "/v1/secrets"), Resolved::OtherMethods(vec!["POST", "GET"]));
+        assert_eq!(resolve("POST", "/v1/secrets/a"), Resolved::OtherMethods(vec!["GET", "PUT", "DELETE"]));
+        assert_eq!(resolve("get", "/healthz"), Resolved::OtherMethods(vec!["GET"]));
+    }
+}

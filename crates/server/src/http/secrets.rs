@@ -1,0 +1,237 @@
+//! Secrets over HTTP.
+
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header::{ETAG, HeaderName};
+use axum::response::Response;
+use hyperion_vault_api::secrets::{
+    BatchReadRequest, CreateSecretRequest, MaterialText, SecretMetadata, SecretValue, UpdateSecretRequest,
+    VerifyAnswer, VerifyRequest, VersionInfo,
+};
+use hyperion_vault_api::text::SecretText;
+use hyperion_vault_core::limits::{BATCH_NAMES_MAX, PAGE_ITEMS_MAX};
+use hyperion_vault_core::name::SecretName;
+use hyperion_vault_core::policy::{Action, SecretPermit};
+use hyperion_vault_core::secret::{Secret, VersionNumber};
+use hyperion_vault_core::time::Seconds;
+use hyperion_vault_crypto::{Material, Plaintext};
+use zeroize::Zeroizing;
+
+use super::answer;
+use super::call::{Call, parse_number};
+use super::error::Refused;
+use super::service::Api;
+use crate::access::denied;
+use crate::failure::Failure;
+use crate::secrets::{ListQuery, NewMaterial, NewSecret, Opened, Page, SecretChange, Verdict};
+
+/// Where the next page of a list begins (`?after=`).
+const NEXT_AFTER: HeaderName = HeaderName::from_static("x-next-after");
+
+pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    call.no_query()?;
+    let request: CreateSecretRequest = call.json().await?;
+    let name = parse_name(&request.name, call)?;
+    let permit = principal.authorize(Action::Create, &name).map_err(denied)?;
+    let new = NewSecret::parse(
+        request.kind.into(),
+        NewMaterial::parse(plain(request.value), plain(request.username), plain(request.password))?,
+        request.description.as_deref(),
+        request.rotation_interval_secs.map(Seconds::new),
+        request.grace_period_secs.map(Seconds::new),
+    )?;
+    let opened = api.secrets.create(permit, new, &mut call.trail).await?;
+    value_answer(StatusCode::CREATED, opened)
+}
+
+pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    let [prefix, limit, after] = call.query(["prefix", "limit", "after"])?;
+    let query = ListQuery {
+        prefix: prefix.unwrap_or_default(),
+        after,
+        limit: parse_limit(limit.as_deref(), PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)?,
+    };
+    let secrets = Arc::clone(&api.secrets);
+    let page = tokio::task::spawn_blocking(move || secrets.list(&principal, &query));
+    list_answer(&page.await.map_err(Failure::internal)??)
+}
+
+fn list_answer(page: &Page) -> Result<Response, Refused> {
+    let items: Vec<SecretMetadata> = page.secrets.iter().map(SecretMetadata::from).collect();
+    let mut response = answer::json(StatusCode::OK, &items);
+    if let Some(next) = &page.next_after {
+        let value = HeaderValue::from_str(next).map_err(Failure::internal)?;
+        response.headers_mut().insert(NEXT_AFTER, value);
+    }
+    Ok(response)
+}
+
+pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let reader = api.access.admit_reader(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    let permit = reader.permit(&parse_parameter(call)?)?;
+    let [version] = call.query(["version"])?;
+    let version = version.as_deref().map(parse_version).transpose()?;
+    let opened = api.secrets.read(permit, version).await?;
+    call.trail.version(opened.version.get());
+    value_answer(StatusCode::OK, opened)
+}
+
+pub(super) async fn update(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let permit = permit(api, call, Action::Update)?;
+    let if_match = call.if_match()?;
+    let request: UpdateSecretRequest = call.json().await?;
+    let change = SecretChange::parse(
+        NewMaterial::parse(plain(request.value), plain(request.username), plain(request.password))?,
+        request.description.as_deref(),
+        request.rotation_interval_secs.map(Seconds::new),
+        request.grace_period_secs.map(Seconds::new),
+        if_match,
+    )?;
+    let secret = api.secrets.update(permit, change, &mut call.trail).await?;
+    Ok(metadata_answer(&secret))
+}
+
+pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let permit = permit(api, call, Action::Delete)?;
+    api.secrets.delete(permit, &mut call.trail).await?;
+    Ok(answer::no_content())
+}
+
+pub(super) async fn rotate(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let permit = permit(api, call, Action::Rotate)?;
+    value_answer(StatusCode::OK, api.secrets.rotate(permit, &mut call.trail).await?)
+}
+
+pub(super) async fn verify(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let reader = api.access.admit_reader(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    let permit = reader.permit(&parse_parameter(call)?)?;
+    call.no_query()?;
+    let request: VerifyRequest = call.json().await?;
+    let value = Plaintext::from(request.value.expose().as_bytes());
+    let answer = match api.secrets.verify(permit, &value).await? {
+        Verdict::Valid(version) => {
+            call.trail.version(version.get());
+            VerifyAnswer { valid: true, version: Some(version.get()) }
+        }
+        Verdict::Invalid => {
+            call.failed_attempt = true;
+            call.trail.detail("the value is not valid");
+            VerifyAnswer { valid: false, version: None }
+        }
+    };
+    Ok(answer::json(StatusCode::OK, &answer))
+}
+
+pub(super) async fn batch_read(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let reader = api.access.admit_reader(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    call.no_query()?;
+    let request: BatchReadRequest = call.json().await?;
+    if request.names.len() > BATCH_NAMES_MAX {
+        return Err(Failure::Invalid(format!("a batch has at most {BATCH_NAMES_MAX} names")).into());
+    }
+    let names = request.names.iter().map(|name| parse_name(name, call)).collect::<Result<Vec<_>, _>>()?;
+    call.trail.about(&names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(","));
+    let permits = names.iter().map(|name| reader.permit(name)).collect::<Result<Vec<_>, _>>()?;
+    let opened = api.secrets.read_batch(permits).await?;
+    let values = opened.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let bytes = SecretValue::list_to_json(&values).map_err(Failure::internal)?;
+    Ok(answer::secret_json(StatusCode::OK, bytes))
+}
+
+pub(super) async fn versions(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    call.no_query()?;
+    let name = parse_parameter(call)?;
+    if !principal.sees(&name) {
+        return Err(denied(hyperion_vault_core::policy::Denied).into());
+    }
+    let (current, versions) = api.secrets.versions(&name)?;
+    let infos: Vec<_> =
+        versions.iter().map(|(number, version)| VersionInfo::of(*number, version, current)).collect();
+    Ok(answer::json(StatusCode::OK, &infos))
+}
+
+/// The leave of a token's role to take `action` on the secret in the path.
+fn permit(api: &Api, call: &mut Call, action: Action) -> Result<SecretPermit, Refused> {
+    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    call.no_query()?;
+    let name = parse_parameter(call)?;
+    Ok(principal.authorize(action, &name).map_err(denied)?)
+}
+
+fn parse_parameter(call: &mut Call) -> Result<SecretName, Failure> {
+    let name = call.parameter.clone();
+    parse_name(&name, call)
+}
+
+fn parse_name(name: &str, call: &mut Call) -> Result<SecretName, Failure> {
+    call.trail.about(name);
+    SecretName::parse(name).map_err(|error| Failure::Invalid(format!("name {error}")))
+}
+
+fn parse_version(text: &str) -> Result<VersionNumber, Failure> {
+    let number = parse_number(text).ok_or_else(|| Failure::Invalid("version must be a number".to_owned()))?;
+    Ok(VersionNumber::new(number))
+}
+
+/// A `?limit=` from 1 to `max`.
+pub(super) fn parse_limit(text: Option<&str>, default: usize, max: usize) -> Result<usize, Failure> {
+    let Some(text) = text else { return Ok(default) };
+    parse_number(text)
+        .and_then(|number| usize::try_from(number).ok())
+        .filter(|number| (1..=max).contains(number))
+        .ok_or_else(|| Failure::Invalid(format!("limit must be from 1 to {max}")))
+}
+
+fn plain(text: Option<SecretText>) -> Option<Plaintext> {
+    text.map(|text| Plaintext::from(text.expose().as_bytes()))
+}
+
+fn metadata_answer(secret: &Secret) -> Response {
+    let mut response = answer::json(StatusCode::OK, &SecretMetadata::from(secret));
+    tag(&mut response, secret.current);
+    response
+}
+
+fn value_answer(status: StatusCode, opened: Opened) -> Result<Response, Refused> {
+    let version = opened.version;
+    let bytes = value(opened)?.to_json().map_err(Failure::internal)?;
+    let mut response = answer::secret_json(status, bytes);
+    tag(&mut response, version);
+    Ok(response)
+}
+
+/// What `If-Match` takes back.
+fn tag(response: &mut Response, version: VersionNumber) {
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{}\"", version.get())) {
+        response.headers_mut().insert(ETAG, value);
+    }
+}
+
+fn value(opened: Opened) -> Result<SecretValue, Failure> {
+    let material = match opened.material {
+        Material::Opaque(value) => MaterialText::Opaque { value: text(&value)? },
+        Material::UserPass { username, password } => {
+            MaterialText::UserPass { username: text(&username)?, password: text(&password)? }
+        }
+    };
+    Ok(SecretValue {
+        name: opened.secret.name.to_string(),
+        kind: opened.secret.kind.into(),
+        format: opened.secret.format.into(),
+        version: opened.version.get(),
+        material,
+        created_at: opened.created_at,
+    })
+}
+
+/// Everything that was sealed came as text.
+fn text(plaintext: &Plaintext) -> Result<SecretText, Failure> {
+    let text = std::str::from_utf8(plaintext.expose());
+    let text = text.map_err(|_| Failure::internal("opened material is not UTF-8"))?;
+    Ok(SecretText::new(Zeroizing::new(text.to_owned())))
+}

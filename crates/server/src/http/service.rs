@@ -1,0 +1,227 @@
+//! What every request goes through: its address, the lockout, the endpoint, the record, the headers.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use futures::FutureExt;
+use hyperion_vault_api::endpoint::{Endpoint, Route};
+use hyperion_vault_core::client_address::{ProxyTrust, resolve as resolve_client};
+use hyperion_vault_core::ports::Clock;
+
+use super::call::Call;
+use super::error::{Refused, unrecorded};
+use super::route::{Resolved, resolve};
+use super::serve::Peer;
+use super::{admin, answer, probes, roles, secrets, tokens};
+use crate::access::{Access, LockoutGuard};
+use crate::audit::{Action, AuditLog, Outcome};
+use crate::failure::Failure;
+use crate::readiness::Readiness;
+use crate::request_id::RequestIds;
+use crate::roles::Roles;
+use crate::secrets::Secrets;
+use crate::telemetry::Metrics;
+use crate::tokens::Tokens;
+use crate::trail::{End, Trail};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// What the endpoints are made of.
+pub struct Api {
+    pub access: Access,
+    pub lockouts: LockoutGuard,
+    pub secrets: Arc<Secrets>,
+    pub roles: Roles,
+    pub tokens: Tokens,
+    pub audit: Arc<AuditLog>,
+    pub readiness: Readiness,
+    pub metrics: Arc<Metrics>,
+    pub proxies: ProxyTrust,
+    pub request_ids: RequestIds,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The API as a service.
+pub fn router(api: Arc<Api>) -> Router {
+    Router::new().fallback(handle).with_state(api)
+}
+
+/// Serves one request in a task of its own: a client that hangs up doesn't stop what it began halfway, and
+/// nothing is left without its record.
+async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let served = tokio::spawn(async move { serve(&api, request).await });
+    served.await.unwrap_or_else(|_| answer::internal())
+}
+
+async fn serve(api: &Api, request: Request) -> Response {
+    let begun = api.clock.now();
+    let resolved = resolve(request.method().as_str(), request.uri().path());
+    let endpoint = match &resolved {
+        Resolved::Endpoint { route, .. } => Some(route.endpoint),
+        _ => None,
+    };
+    let request_id = api.request_ids.next();
+    let mut response = match endpoint {
+        Some(Endpoint::Health) => probes::health(),
+        Some(Endpoint::Ready) => probes::ready(api).await,
+        _ => serve_recorded(api, request, resolved, &request_id).await,
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+    api.metrics.request(endpoint, response.status().as_u16(), api.clock.now().ms_since(begun));
+    response
+}
+
+async fn serve_recorded(api: &Api, request: Request, resolved: Resolved, request_id: &str) -> Response {
+    let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    let Some(peer) = peer else { return answer::internal() };
+    let client = client_address(peer, &parts.headers, &api.proxies);
+    let mut call = Call {
+        client: client.as_ref().copied().unwrap_or(peer),
+        trail: Trail::of_request(
+            Arc::clone(&api.audit),
+            request_id.to_owned(),
+            client.as_ref().copied().unwrap_or(peer),
+        ),
+        parameter: String::new(),
+        headers: parts.headers,
+        query: parts.uri.query().map(str::to_owned),
+        body: Some(body),
+        failed_attempt: false,
+    };
+    let answered = match client {
+        Ok(_) => admit(api, &mut call, resolved).await,
+        Err(failure) => Err(Refused::Failure(failure)),
+    };
+    finish(api, call, answered, request_id).await
+}
+
+fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &ProxyTrust) -> Result<IpAddr, Failure> {
+    let forwarded: Vec<&[u8]> = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    resolve_client(peer, &forwarded, proxies)
+        .map_err(|_| Failure::Denied { message: "X-Forwarded-For can't be read" })
+}
+
+async fn admit(api: &Api, call: &mut Call, resolved: Resolved) -> Result<Response, Refused> {
+    let route = match resolved {
+        Resolved::Endpoint { route, parameter } => {
+            call.trail.asks(action(route.endpoint), route.success);
+            call.parameter = parameter;
+            Ok(route)
+        }
+        Resolved::NoSuchPath => Err(Refused::NoSuchPath),
+        Resolved::OtherMethods(methods) => Err(Refused::Method(methods)),
+    };
+    api.lockouts.check(call.client)?;
+    let answered = AssertUnwindSafe(dispatch(api, route?, call)).catch_unwind().await;
+    let answered = answered.unwrap_or_else(|_| Err(Failure::internal("a handler panicked").into()));
+    if call.failed_attempt || counts_as_failure(&answered) {
+        api.lockouts.record_failure(call.client);
+    }
+    answered
+}
+
+fn counts_as_failure(answered: &Result<Response, Refused>) -> bool {
+    matches!(answered, Err(Refused::Failure(Failure::Unauthenticated { .. } | Failure::Denied { .. })))
+}
+
+/// Records how it ended. Without the record nothing leaves.
+async fn finish(
+    api: &Api,
+    mut call: Call,
+    answered: Result<Response, Refused>,
+    request_id: &str,
+) -> Response {
+    let response = answered.unwrap_or_else(|refused| refused.into_response(request_id));
+    let end = End { status: Some(response.status().as_u16()), outcome: outcome(response.status()) };
+    match call.trail.finish(end).await {
+        Ok(()) => response,
+        Err(error) => {
+            api.metrics.unrecorded();
+            unrecorded(error, request_id)
+        }
+    }
+}
+
+fn outcome(status: StatusCode) -> Outcome {
+    match status {
+        status if status.is_success() => Outcome::Ok,
+        StatusCode::UNAUTHORIZED => Outcome::Unauthenticated,
+        StatusCode::FORBIDDEN => Outcome::Denied,
+        StatusCode::NOT_FOUND => Outcome::NotFound,
+        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => Outcome::Conflict,
+        StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge,
+        StatusCode::TOO_MANY_REQUESTS => Outcome::LockedOut,
+        StatusCode::SERVICE_UNAVAILABLE => Outcome::Unavailable,
+        status if status.is_server_error() => Outcome::Error,
+        _ => Outcome::Invalid,
+    }
+}
+
+async fn dispatch(api: &Api, route: &Route, call: &mut Call) -> Result<Response, Refused> {
+    match route.endpoint {
+        Endpoint::CreateSecret => secrets::create(api, call).await,
+        Endpoint::ListSecrets => secrets::list(api, call).await,
+        Endpoint::ReadSecret => secrets::read(api, call).await,
+        Endpoint::UpdateSecret => secrets::update(api, call).await,
+        Endpoint::DeleteSecret => secrets::delete(api, call).await,
+        Endpoint::RotateSecret => secrets::rotate(api, call).await,
+        Endpoint::VerifySecret => secrets::verify(api, call).await,
+        Endpoint::BatchReadSecrets => secrets::batch_read(api, call).await,
+        Endpoint::ListVersions => secrets::versions(api, call).await,
+        Endpoint::CreateRole => roles::create(api, call).await,
+        Endpoint::ListRoles => roles::list(api, call).await,
+        Endpoint::ReadRole => roles::read(api, call).await,
+        Endpoint::DeleteRole => roles::delete(api, call).await,
+        Endpoint::SetPermissions => roles::set_permissions(api, call).await,
+        Endpoint::IssueToken => tokens::issue(api, call).await,
+        Endpoint::ListTokens => tokens::list(api, call).await,
+        Endpoint::RevokeToken => tokens::revoke(api, call).await,
+        Endpoint::ReadAudit => admin::read_audit(api, call).await,
+        Endpoint::ListLockouts => admin::list_lockouts(api, call).await,
+        Endpoint::LiftLockout => admin::lift_lockout(api, call).await,
+        Endpoint::Metrics => probes::metrics(api, call).await,
+        Endpoint::Health => Ok(probes::health()),
+        Endpoint::Ready => Ok(probes::ready(api).await),
+    }
+}
+
+/// What an endpoint is called in the audit log.
+fn action(endpoint: Endpoint) -> Action {
+    match endpoint {
+        Endpoint::CreateSecret => Action::SecretCreate,
+        Endpoint::ListSecrets => Action::SecretList,
+        Endpoint::ReadSecret => Action::SecretRead,
+        Endpoint::UpdateSecret => Action::SecretUpdate,
+        Endpoint::DeleteSecret => Action::SecretDelete,
+        Endpoint::RotateSecret => Action::SecretRotate,
+        Endpoint::VerifySecret => Action::SecretVerify,
+        Endpoint::BatchReadSecrets => Action::SecretBatchRead,
+        Endpoint::ListVersions => Action::SecretVersions,
+        Endpoint::CreateRole => Action::RoleCreate,
+        Endpoint::ListRoles => Action::RoleList,
+        Endpoint::ReadRole => Action::RoleRead,
+        Endpoint::DeleteRole => Action::RoleDelete,
+        Endpoint::SetPermissions => Action::RoleSetPermissions,
+        Endpoint::IssueToken => Action::TokenIssue,
+        Endpoint::ListTokens => Action::TokenList,
+        Endpoint::RevokeToken => Action::TokenRevoke,
+        Endpoint::ReadAudit => Action::AuditRead,
+        Endpoint::ListLockouts => Action::LockoutList,
+        Endpoint::LiftLockout => Action::LockoutLift,
+        Endpoint::Metrics => Action::MetricsRead,
+        Endpoint::Health | Endpoint::Ready => Action::Unknown,
+    }
+}

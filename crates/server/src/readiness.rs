@@ -1,0 +1,29 @@
+//! Whether this node can serve: what `/readyz` answers.
+
+use std::sync::Arc;
+
+use crate::audit::AuditLog;
+use crate::replica::Replica;
+use crate::sealing::Sealing;
+
+/// Looks at everything that serving takes.
+pub struct Readiness {
+    replica: Arc<Replica>,
+    sealing: Arc<Sealing>,
+    audit: Arc<AuditLog>,
+}
+
+impl Readiness {
+    #[must_use]
+    pub fn new(replica: Arc<Replica>, sealing: Arc<Sealing>, audit: Arc<AuditLog>) -> Readiness {
+        Readiness { replica, sealing, audit }
+    }
+
+    /// # Errors
+    /// The first reason why not, for people; nothing in it is secret.
+    pub async fn check(&self) -> Result<(), String> {
+        self.replica.readiness()?;
+        self.audit.health().map_err(|error| error.to_string())?;
+        self.sealing.health().await.map_err(|failure| failure.to_string())
+    }
+}

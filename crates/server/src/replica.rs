@@ -1,0 +1,167 @@
+//! This node's replica of the state: views of it, the time that it is judged by, and the one way to change
+//! it.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use hyperion_vault_core::name::SecretName;
+use hyperion_vault_core::ports::Clock;
+use hyperion_vault_core::state::table::meta;
+use hyperion_vault_core::state::{Command, Effect, Outcome, Refusal, StateFault, preview};
+use hyperion_vault_core::time::Timestamp;
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+use crate::audit::AuditUnavailable;
+use crate::failure::Failure;
+use crate::ports::{Consensus, ProposeFailure, View};
+use crate::trail::Trail;
+
+/// Locks that the names of secrets share. Two names that fall on one lock wait for each other, no more.
+const NAME_LOCKS: usize = 1_024;
+
+/// This node's replica.
+pub struct Replica {
+    consensus: Arc<dyn Consensus>,
+    clock: Arc<dyn Clock>,
+    name_locks: Vec<Mutex<()>>,
+    grants_lock: Mutex<()>,
+    /// Counts the changes after which something may be due earlier than it was.
+    schedule_changes: watch::Sender<u64>,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub enum ChangeFailure {
+    /// The state says no.
+    Refused(Refusal),
+    /// It could not be tried, or nobody knows how it ended.
+    Failed(Failure),
+}
+
+impl From<ChangeFailure> for Failure {
+    fn from(failure: ChangeFailure) -> Failure {
+        match failure {
+            ChangeFailure::Refused(refusal) => refusal.into(),
+            ChangeFailure::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<StateFault> for ChangeFailure {
+    fn from(fault: StateFault) -> ChangeFailure {
+        ChangeFailure::Failed(fault.into())
+    }
+}
+
+impl From<AuditUnavailable> for ChangeFailure {
+    fn from(unavailable: AuditUnavailable) -> ChangeFailure {
+        ChangeFailure::Failed(unavailable.into())
+    }
+}
+
+impl From<ProposeFailure> for ChangeFailure {
+    fn from(failure: ProposeFailure) -> ChangeFailure {
+        ChangeFailure::Failed(failure.into())
+    }
+}
+
+impl Replica {
+    #[must_use]
+    pub fn new(consensus: Arc<dyn Consensus>, clock: Arc<dyn Clock>) -> Replica {
+        Replica {
+            consensus,
+            clock,
+            name_locks: (0..NAME_LOCKS).map(|_| Mutex::new(())).collect(),
+            grants_lock: Mutex::new(()),
+            schedule_changes: watch::Sender::new(0),
+        }
+    }
+
+    /// The state as of the latest applied command.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.consensus.view()
+    }
+
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.consensus.is_leader()
+    }
+
+    /// The time by which expiry and rotation are judged in `view`: this node's clock, but never earlier
+    /// than a change that has been made.
+    ///
+    /// # Errors
+    /// [`StateFault`].
+    pub fn now(&self, view: &View) -> Result<Timestamp, StateFault> {
+        Ok(self.clock.now().max(meta::clock(&**view)?))
+    }
+
+    /// Keeps this node's other changes of the secret away, so that a version is sealed for the number it
+    /// will have. Across nodes the state machine's own check of the version decides.
+    pub async fn lock_name(&self, name: &SecretName) -> Option<MutexGuard<'_, ()>> {
+        // The hash only spreads names over locks: no result depends on it.
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name);
+        let index = usize::try_from(hash % (NAME_LOCKS as u64)).unwrap_or_default();
+        Some(self.name_locks.get(index)?.lock().await)
+    }
+
+    /// Keeps this node's other changes of roles and tokens away.
+    pub async fn lock_grants(&self) -> MutexGuard<'_, ()> {
+        self.grants_lock.lock().await
+    }
+
+    /// Makes one change: sees what would come of it, records it, proposes it.
+    ///
+    /// # Errors
+    /// [`ChangeFailure`]. A refusal, foreseen or not, changed nothing.
+    pub async fn change(&self, command: Command, trail: &mut Trail) -> Result<Effect, ChangeFailure> {
+        match preview(&command, self.clock.now(), &*self.view())? {
+            Outcome::Refused(refusal) => return Err(ChangeFailure::Refused(refusal)),
+            Outcome::Applied(effect) => note_version(&effect, trail),
+        }
+        trail.record_before_change().await?;
+        let schedules = schedules(&command);
+        let outcome = self.consensus.propose(command).await?;
+        if schedules {
+            self.schedule_changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+        }
+        match outcome {
+            Outcome::Applied(effect) => Ok(effect),
+            Outcome::Refused(refusal) => Err(ChangeFailure::Refused(refusal)),
+        }
+    }
+
+    /// Proposes what the vault does of itself and what its worker has recorded, or what is bookkeeping and
+    /// leaves no record.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn propose_recorded(&self, command: Command) -> Result<Outcome, Failure> {
+        Ok(self.consensus.propose(command).await?)
+    }
+
+    /// Wakes when something may have become due earlier than it was.
+    #[must_use]
+    pub fn schedule_changes(&self) -> watch::Receiver<u64> {
+        self.schedule_changes.subscribe()
+    }
+
+    /// Whether this node can answer for the cluster's state.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.consensus.readiness()
+    }
+}
+
+fn note_version(effect: &Effect, trail: &mut Trail) {
+    if let Effect::Secret(secret) = effect {
+        trail.version(secret.current.get());
+    }
+}
+
+fn schedules(command: &Command) -> bool {
+    matches!(command, Command::CreateSecret(_) | Command::UpdateSecret(_) | Command::RotateSecret(_))
+}

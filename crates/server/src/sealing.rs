@@ -1,0 +1,101 @@
+//! Material into sealed versions and back: a data key from the key provider, a nonce, the envelope. The one
+//! place where plaintext meets what goes into the state.
+
+use std::sync::Arc;
+
+use hyperion_vault_core::name::SecretName;
+use hyperion_vault_core::ports::Entropy;
+use hyperion_vault_core::secret::{SealedVersion, Secret, SecretId, VersionNumber};
+use hyperion_vault_crypto::{
+    AssociatedData, EncryptionContext, GENERATED_RANDOM_BYTES, Material, NONCE_BYTES, Plaintext,
+    generated_value, open, seal,
+};
+use hyperion_vault_kms::{KeyProvider, WrappedDataKey};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Seals and opens, and makes the random bytes that either needs.
+pub struct Sealing {
+    keys: Arc<dyn KeyProvider>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Sealing {
+    #[must_use]
+    pub fn new(keys: Arc<dyn KeyProvider>, entropy: Arc<dyn Entropy>) -> Sealing {
+        Sealing { keys, entropy }
+    }
+
+    /// A new identity for a new secret.
+    #[must_use]
+    pub fn new_id(&self) -> SecretId {
+        let mut bytes = [0; 16];
+        self.entropy.fill(&mut bytes);
+        SecretId::from_bytes(bytes)
+    }
+
+    /// A new random value: 32 bytes in base64url, 43 characters.
+    #[must_use]
+    pub fn generate(&self) -> Plaintext {
+        let mut random = Zeroizing::new([0; GENERATED_RANDOM_BYTES]);
+        self.entropy.fill(random.as_mut_slice());
+        generated_value(&random)
+    }
+
+    /// Seals `material` as `version` of the secret, under a data key of its own.
+    ///
+    /// # Errors
+    /// [`Failure`] when key management can't make a data key.
+    pub async fn seal(
+        &self,
+        name: &SecretName,
+        id: &SecretId,
+        version: VersionNumber,
+        material: &Material,
+    ) -> Result<SealedVersion, Failure> {
+        let plaintext = material.encode().map_err(Failure::internal)?;
+        let data_key = self.keys.generate_data_key(&EncryptionContext::for_version(name, version)).await?;
+        let mut nonce = [0; NONCE_BYTES];
+        self.entropy.fill(&mut nonce);
+        let place = AssociatedData { secret_id: id, name, version };
+        let sealed = seal(data_key.plaintext, nonce, &place, &plaintext).map_err(Failure::internal)?;
+        Ok(sealed.with_wrapped_key(data_key.wrapped.key_id, data_key.wrapped.bytes))
+    }
+
+    /// Opens what was sealed as `version` of the secret.
+    ///
+    /// # Errors
+    /// [`Failure`] when key management can't unwrap the data key, or when what is sealed was altered,
+    /// belongs elsewhere, or isn't what the secret's format says.
+    pub async fn open(
+        &self,
+        secret: &Secret,
+        version: VersionNumber,
+        sealed: &SealedVersion,
+    ) -> Result<Material, Failure> {
+        let wrapped =
+            WrappedDataKey { key_id: sealed.kms_key_id.clone(), bytes: sealed.wrapped_data_key.clone() };
+        let context = EncryptionContext::for_version(&secret.name, version);
+        let data_key = self.keys.unwrap_data_key(&wrapped, &context).await?;
+        let place = AssociatedData { secret_id: &secret.id, name: &secret.name, version };
+        let plaintext = open(&data_key, sealed, &place).map_err(|error| altered(secret, version, error))?;
+        let material = Material::decode(&plaintext).map_err(|error| altered(secret, version, error))?;
+        if material.format() != secret.format {
+            return Err(altered(secret, version, "the material is of another format than the secret"));
+        }
+        Ok(material)
+    }
+
+    /// Whether key management can be used now.
+    ///
+    /// # Errors
+    /// [`Failure`] says why not.
+    pub async fn health(&self) -> Result<(), Failure> {
+        Ok(self.keys.health().await?)
+    }
+}
+
+fn altered(secret: &Secret, version: VersionNumber, what: impl std::fmt::Display) -> Failure {
+    Failure::internal(format!("secret {} version {}: {what}", secret.name, version.get()))
+}

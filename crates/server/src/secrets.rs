@@ -1,0 +1,42 @@
+//! The use cases of secrets. Each takes the permit that the step before it was given.
+
+mod change;
+mod input;
+mod read;
+mod rotate;
+
+use std::sync::Arc;
+
+use hyperion_vault_core::secret::{Secret, VersionNumber};
+use hyperion_vault_core::time::Timestamp;
+use hyperion_vault_crypto::Material;
+
+pub use input::{NewMaterial, NewSecret, SecretChange};
+pub use read::{ListQuery, Page, Verdict};
+
+use crate::replica::Replica;
+use crate::sealing::Sealing;
+
+/// Times that a change is sealed and proposed anew because another node's came first.
+const CHANGE_ATTEMPTS_MAX: usize = 8;
+
+/// A version of a secret, opened.
+pub struct Opened {
+    pub secret: Secret,
+    pub version: VersionNumber,
+    pub created_at: Timestamp,
+    pub material: Material,
+}
+
+/// What can be done with secrets.
+pub struct Secrets {
+    replica: Arc<Replica>,
+    sealing: Arc<Sealing>,
+}
+
+impl Secrets {
+    #[must_use]
+    pub fn new(replica: Arc<Replica>, sealing: Arc<Sealing>) -> Secrets {
+        Secrets { replica, sealing }
+    }
+}

@@ -1,0 +1,121 @@
+//! Creating, changing and deleting secrets.
+
+use hyperion_vault_core::policy::SecretPermit;
+use hyperion_vault_core::secret::{SealedVersion, Secret, VersionNumber};
+use hyperion_vault_core::state::command::{CreateSecret, DeleteSecret, UpdateSecret};
+use hyperion_vault_core::state::table::secrets;
+use hyperion_vault_core::state::{Command, Effect, Refusal};
+
+use super::{CHANGE_ATTEMPTS_MAX, NewMaterial, NewSecret, Opened, SecretChange, Secrets};
+use crate::failure::Failure;
+use crate::ports::View;
+use crate::replica::ChangeFailure;
+use crate::trail::Trail;
+
+impl Secrets {
+    /// Creates a secret and answers with it.
+    ///
+    /// # Errors
+    /// [`Failure::Conflict`] when the name is taken; [`Failure::Invalid`] when material is missing.
+    pub async fn create(
+        &self,
+        permit: SecretPermit,
+        new: NewSecret,
+        trail: &mut Trail,
+    ) -> Result<Opened, Failure> {
+        let name = permit.name();
+        let _lock = self.replica.lock_name(name).await;
+        if secrets::get(&*self.replica.view(), name)?.is_some() {
+            return Err(Refusal::SecretExists.into());
+        }
+        let material = new.material.complete(new.kind, || self.sealing.generate())?;
+        let id = self.sealing.new_id();
+        let sealed = self.sealing.seal(name, &id, VersionNumber::FIRST, &material).await?;
+        let command = Command::CreateSecret(CreateSecret {
+            name: name.clone(),
+            id,
+            kind: new.kind,
+            format: material.format(),
+            description: new.description,
+            rotation_interval: new.rotation_interval,
+            grace_period: new.grace_period,
+            sealed,
+        });
+        let secret = changed_secret(self.replica.change(command, trail).await?)?;
+        Ok(Opened { version: secret.current, created_at: secret.updated_at, secret, material })
+    }
+
+    /// Changes metadata, material or both, and answers with the secret as it then is.
+    ///
+    /// # Errors
+    /// [`Failure::Precondition`] when `If-Match` names another version; [`Failure::Invalid`] when the change
+    /// doesn't fit the secret.
+    pub async fn update(
+        &self,
+        permit: SecretPermit,
+        change: SecretChange,
+        trail: &mut Trail,
+    ) -> Result<Secret, Failure> {
+        let _lock = self.replica.lock_name(permit.name()).await;
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let view = self.replica.view();
+            let secret = secrets::get(&*view, permit.name())?.ok_or(Refusal::SecretNotFound)?;
+            change.check_against(&secret)?;
+            let sealed = match &change.material {
+                Some(material) => Some(self.seal_next(&view, &secret, material).await?),
+                None => None,
+            };
+            match self.replica.change(update_command(&secret, &change, sealed), trail).await {
+                Ok(effect) => return changed_secret(effect),
+                Err(ChangeFailure::Refused(Refusal::VersionConflict { .. })) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(Failure::unavailable("the secret is being changed by many at once", "version conflicts"))
+    }
+
+    /// Deletes a secret and all its versions.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`].
+    pub async fn delete(&self, permit: SecretPermit, trail: &mut Trail) -> Result<(), Failure> {
+        let _lock = self.replica.lock_name(permit.name()).await;
+        let command = Command::DeleteSecret(DeleteSecret { name: permit.name().clone() });
+        self.replica.change(command, trail).await?;
+        Ok(())
+    }
+
+    async fn seal_next(
+        &self,
+        view: &View,
+        secret: &Secret,
+        material: &NewMaterial,
+    ) -> Result<SealedVersion, Failure> {
+        let current = match material.needs_current() {
+            true => Some(self.open_current(view, secret).await?.material),
+            false => None,
+        };
+        let material = material.carry_over(current.as_ref())?;
+        self.sealing.seal(&secret.name, &secret.id, secret.current.next(), &material).await
+    }
+}
+
+fn update_command(secret: &Secret, change: &SecretChange, sealed: Option<SealedVersion>) -> Command {
+    Command::UpdateSecret(UpdateSecret {
+        name: secret.name.clone(),
+        id: secret.id,
+        expected: secret.current,
+        description: change.description.clone(),
+        rotation_interval: change.rotation_interval,
+        grace_period: change.grace_period,
+        sealed,
+    })
+}
+
+/// The secret that a command on secrets leaves behind.
+pub(super) fn changed_secret(effect: Effect) -> Result<Secret, Failure> {
+    match effect {
+        Effect::Secret(secret) => Ok(*secret),
+        _ => Err(Failure::internal("a command on a secret had another effect")),
+    }
+}

@@ -1,0 +1,97 @@
+//! Rotating automatic secrets.
+
+use hyperion_vault_core::policy::SecretPermit;
+use hyperion_vault_core::secret::{Secret, SecretFormat, SecretKind};
+use hyperion_vault_core::state::command::RotateSecret;
+use hyperion_vault_core::state::table::secrets;
+use hyperion_vault_core::state::{Command, Refusal};
+use hyperion_vault_core::time::Timestamp;
+use hyperion_vault_crypto::Material;
+
+use super::change::changed_secret;
+use super::{CHANGE_ATTEMPTS_MAX, Opened, Secrets};
+use crate::failure::Failure;
+use crate::ports::View;
+use crate::replica::ChangeFailure;
+use crate::trail::Trail;
+
+impl Secrets {
+    /// Gives an automatic secret new material and answers with it; a username stays.
+    ///
+    /// # Errors
+    /// [`Failure::Invalid`] for a manual secret.
+    pub async fn rotate(&self, permit: SecretPermit, trail: &mut Trail) -> Result<Opened, Failure> {
+        let _lock = self.replica.lock_name(permit.name()).await;
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let view = self.replica.view();
+            let secret = secrets::get(&*view, permit.name())?.ok_or(Refusal::SecretNotFound)?;
+            if let Some(rotated) = self.rotate_once(&view, secret, trail).await? {
+                return Ok(rotated);
+            }
+        }
+        Err(Failure::unavailable("the secret is being changed by many at once", "version conflicts"))
+    }
+
+    /// Rotates the secret if it still is due at `due_at`: its schedule may have changed, or somebody may have
+    /// rotated it, since it was found due.
+    ///
+    /// # Errors
+    /// As [`Secrets::rotate`].
+    pub async fn rotate_due(
+        &self,
+        permit: SecretPermit,
+        due_at: Timestamp,
+        trail: &mut Trail,
+    ) -> Result<(), Failure> {
+        let _lock = self.replica.lock_name(permit.name()).await;
+        let view = self.replica.view();
+        match secrets::get(&*view, permit.name())? {
+            Some(secret) if secret.next_rotation_at == Some(due_at) => {
+                self.rotate_once(&view, secret, trail).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `None`: another node's change came first.
+    async fn rotate_once(
+        &self,
+        view: &View,
+        secret: Secret,
+        trail: &mut Trail,
+    ) -> Result<Option<Opened>, Failure> {
+        if secret.kind != SecretKind::Automatic {
+            return Err(Refusal::NotAutomatic.into());
+        }
+        let material = self.rotated_material(view, &secret).await?;
+        let next = secret.current.next();
+        let sealed = self.sealing.seal(&secret.name, &secret.id, next, &material).await?;
+        let command = Command::RotateSecret(RotateSecret {
+            name: secret.name,
+            id: secret.id,
+            expected: secret.current,
+            sealed,
+        });
+        match self.replica.change(command, trail).await {
+            Ok(effect) => {
+                let secret = changed_secret(effect)?;
+                Ok(Some(Opened { version: secret.current, created_at: secret.updated_at, secret, material }))
+            }
+            Err(ChangeFailure::Refused(Refusal::VersionConflict { .. })) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    async fn rotated_material(&self, view: &View, secret: &Secret) -> Result<Material, Failure> {
+        let generated = self.sealing.generate();
+        match secret.format {
+            SecretFormat::Opaque => Ok(Material::Opaque(generated)),
+            SecretFormat::UserPass => match self.open_current(view, secret).await?.material {
+                Material::UserPass { username, .. } => {
+                    Ok(Material::UserPass { username, password: generated })
+                }
+                Material::Opaque(_) => Err(Failure::internal("a userpass secret without a username")),
+            },
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Metrics, in the text format of OpenMetrics. No name of a secret, role or token is ever a label.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use hyperion_vault_api::endpoint::Endpoint;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::failure::Failure;
+
+/// Upper bounds of the buckets of request times, in seconds.
+const REQUEST_SECONDS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: String,
+    status: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// A figure that some part of the node counts for itself, read when the metrics are.
+pub struct Reading {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// What this node counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Histogram,
+    unrecorded: Counter<u64, AtomicU64>,
+    rotations: Family<ResultLabel, Counter>,
+    expired: Counter,
+}
+
+impl Metrics {
+    /// With what the other parts count beside it.
+    #[must_use]
+    pub fn new(readings: Vec<Reading>) -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("hyperion_vault"),
+            requests: Family::default(),
+            seconds: Histogram::new(REQUEST_SECONDS),
+            unrecorded: Counter::default(),
+            rotations: Family::default(),
+            expired: Counter::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests", "Requests by endpoint and status", metrics.requests.clone());
+        registry.register("request_seconds", "Time from request to answer", metrics.seconds.clone());
+        registry.register(
+            "unrecorded_requests",
+            "Requests refused because their audit record could not be written",
+            metrics.unrecorded.clone(),
+        );
+        registry.register("scheduled_rotations", "Scheduled rotations by result", metrics.rotations.clone());
+        registry.register("expired_versions", "Versions removed after their grace", metrics.expired.clone());
+        registry.register_collector(Box::new(Readings(readings)));
+        metrics
+    }
+
+    /// One request was answered.
+    pub fn request(&self, endpoint: Option<Endpoint>, status: u16, took_ms: u64) {
+        let endpoint = endpoint.map_or_else(|| "none".to_owned(), |endpoint| format!("{endpoint:?}"));
+        self.requests.get_or_create(&RequestLabels { endpoint, status: status.into() }).inc();
+        // Milliseconds of one request are far below what a double can't hold.
+        #[expect(clippy::cast_precision_loss, reason = "a request doesn't take 2^53 milliseconds")]
+        self.seconds.observe(took_ms as f64 / 1_000.0);
+    }
+
+    /// One request was refused because its record could not be written.
+    pub fn unrecorded(&self) {
+        self.unrecorded.inc();
+    }
+
+    /// One scheduled rotation was tried.
+    pub fn rotation(&self, done: bool) {
+        let result = if done { "done" } else { "failed" };
+        self.rotations.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Versions were removed after their grace.
+    pub fn expired(&self, versions: u64) {
+        self.expired.inc_by(versions);
+    }
+
+    /// # Errors
+    /// [`Failure::Internal`]; none in practice.
+    pub fn encode(&self) -> Result<String, Failure> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).map_err(Failure::internal)?;
+        Ok(text)
+    }
+}
+
+#[derive(Debug)]
+struct Readings(Vec<Reading>);
+
+impl Collector for Readings {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        for reading in &self.0 {
+            let gauge = ConstGauge::new((reading.read)());
+            let metric = encoder.encode_descriptor(reading.name, reading.help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! What the vault does of itself, on the node that leads.
+
+mod expiry;
+mod rotation;
+mod supervisor;
+mod token_use;
+
+pub use expiry::Expiry;
+pub use rotation::{Backoff, Rotation};
+pub use supervisor::{Job, Supervisor};
+pub use token_use::TokenUsage;

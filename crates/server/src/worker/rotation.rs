@@ -1,0 +1,153 @@
+//! Rotates automatic secrets when they are due.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyperion_vault_core::name::SecretName;
+use hyperion_vault_core::policy::permit_scheduled_rotation;
+use hyperion_vault_core::state::table::rotation_due::{self, RotationDue};
+use hyperion_vault_core::time::{Seconds, Timestamp};
+
+use super::supervisor::Job;
+use crate::audit::{Action, AuditLog, Outcome};
+use crate::failure::Failure;
+use crate::replica::Replica;
+use crate::request_id::RequestIds;
+use crate::secrets::Secrets;
+use crate::telemetry::Metrics;
+use crate::trail::{End, Trail};
+
+/// Secrets that one round looks at, the first due first.
+const ROUND_SECRETS_MAX: usize = 1_024;
+/// First pause after a failed rotation; it doubles with each further one.
+const BACKOFF_FIRST: Seconds = Seconds::new(1);
+/// Longest pause after failed rotations.
+const BACKOFF_MAX: Seconds = Seconds::new(300);
+/// Pause when there is nothing to rotate at all; the supervisor's is shorter.
+const NOTHING_DUE: Duration = Duration::from_secs(3_600);
+
+/// Scheduled rotation.
+pub struct Rotation {
+    pub replica: Arc<Replica>,
+    pub secrets: Arc<Secrets>,
+    pub audit: Arc<AuditLog>,
+    pub metrics: Arc<Metrics>,
+    pub request_ids: RequestIds,
+    pub backoff: Backoff,
+}
+
+#[async_trait]
+impl Job for Rotation {
+    fn name(&self) -> &'static str {
+        "rotation"
+    }
+
+    async fn round(&self) -> Duration {
+        match self.rotate_due().await {
+            Ok(pause) => pause,
+            Err(failure) => {
+                tracing::error!(detail = failure.detail(), "rotation: {failure}");
+                NOTHING_DUE
+            }
+        }
+    }
+}
+
+impl Rotation {
+    async fn rotate_due(&self) -> Result<Duration, Failure> {
+        let view = self.replica.view();
+        let now = self.replica.now(&view)?;
+        let due = rotation_due::first(&*view, ROUND_SECRETS_MAX)?;
+        drop(view);
+        let mut next = None;
+        for entry in &due {
+            let at = entry.at.max(self.backoff.not_before(&entry.name));
+            if at > now {
+                next = Some(next.map_or(at, |earlier: Timestamp| earlier.min(at)));
+                if entry.at > now {
+                    break;
+                }
+            } else if self.replica.is_leader() {
+                self.rotate(entry, now).await;
+            }
+        }
+        self.backoff.forget_all_but(&due);
+        Ok(next.map_or(NOTHING_DUE, |at| Duration::from_millis(at.ms_since(now))))
+    }
+
+    async fn rotate(&self, due: &RotationDue, now: Timestamp) {
+        let mut trail = Trail::of_worker(
+            Arc::clone(&self.audit),
+            self.request_ids.next(),
+            "rotation",
+            Action::SecretRotate,
+        );
+        trail.about(due.name.as_str());
+        let done = self.secrets.rotate_due(permit_scheduled_rotation(&due.name), due.at, &mut trail).await;
+        self.metrics.rotation(done.is_ok());
+        let Err(failure) = done else { return self.backoff.succeeded(&due.name) };
+        tracing::error!(secret = %due.name, detail = failure.detail(), "scheduled rotation failed: {failure}");
+        self.backoff.failed(&due.name, now);
+        let unavailable = matches!(failure, Failure::Unavailable { .. });
+        let outcome = if unavailable { Outcome::Unavailable } else { Outcome::Error };
+        if let Err(error) = trail.finish(End { status: None, outcome }).await {
+            tracing::error!("rotation: {error}");
+        }
+    }
+}
+
+/// Keeps what fails from being tried again at once.
+#[derive(Default)]
+pub struct Backoff {
+    failing: Mutex<BTreeMap<SecretName, (u32, Timestamp)>>,
+}
+
+impl Backoff {
+    fn not_before(&self, name: &SecretName) -> Timestamp {
+        self.lock().get(name).map_or(Timestamp::EPOCH, |(_, at)| *at)
+    }
+
+    fn failed(&self, name: &SecretName, now: Timestamp) {
+        let mut failing = self.lock();
+        let failures = failing.get(name).map_or(0, |(failures, _)| *failures);
+        let pause = BACKOFF_FIRST.get().saturating_mul(1 << failures.min(16)).min(BACKOFF_MAX.get());
+        failing.insert(name.clone(), (failures + 1, now.plus(Seconds::new(pause))));
+    }
+
+    fn succeeded(&self, name: &SecretName) {
+        self.lock().remove(name);
+    }
+
+    /// What is no longer among the first due has been rotated, deleted or put off.
+    fn forget_all_but(&self, due: &[RotationDue]) {
+        let mut failing = self.lock();
+        if !failing.is_empty() {
+            failing.retain(|name, _| due.iter().any(|entry| entry.name == *name));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SecretName, (u32, Timestamp)>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_tried_again_after_a_pause_that_doubles_up_to_five_minutes() {
+        let (backoff, name) = (Backoff::default(), SecretName::parse("a").unwrap());
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            backoff.failed(&name, Timestamp::EPOCH);
+            pauses.push(backoff.not_before(&name).as_unix_ms() / 1_000);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        backoff.succeeded(&name);
+        assert_eq!(backoff.not_before(&name), Timestamp::EPOCH);
+    }
+}

@@ -1,0 +1,12 @@
+//! What the server promises, a file a capability.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod audit_fixture;
+mod audit_format;
+mod audit_log;
+mod audit_outage;
+mod audit_query;
+mod audit_tamper;
+mod connection;
+mod hardening;
