@@ -1,0 +1,94 @@
+//! What tests need beyond Rust, each with the exact command that provides it.
+
+use std::path::Path;
+
+use crate::say::say;
+use crate::step::Step;
+
+/// Something outside the workspace that some tests can't run without.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    /// What it is.
+    pub(crate) what: &'static str,
+    /// Which tests are skipped without it.
+    pub(crate) used_by: &'static str,
+    /// Succeeds where it is there.
+    pub(crate) check: Step,
+    /// Provides it, where a command can.
+    pub(crate) provide: Option<Step>,
+    /// What is left to a person to do.
+    pub(crate) advice: &'static str,
+}
+
+/// All of them.
+pub(crate) const NEEDS: &[Need] = &[Need {
+    what: "the right to mount a small tmpfs",
+    used_by: "the tests of a full disk",
+    // In a mount namespace of its own, of which nothing is left behind.
+    check: Step {
+        program: "unshare",
+        args: &["--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "xtask", "/mnt"],
+    },
+    provide: None,
+    advice: "run `cargo xtask test` as root",
+}];
+
+/// Provides what is missing, and says loudly what stays so. A test whose need isn't met says itself that it
+/// was skipped; nothing fails for it here.
+///
+/// # Errors
+/// When a command that is to provide something can't be started.
+pub(crate) fn meet(needs: &[Need], root: &Path) -> anyhow::Result<()> {
+    for need in needs {
+        if is_met(need, root)? {
+            say(&format!("there: {}", need.what));
+        } else {
+            say(&format!("MISSING: {}: {} will be skipped; {}", need.what, need.used_by, need.advice));
+        }
+    }
+    Ok(())
+}
+
+fn is_met(need: &Need, root: &Path) -> anyhow::Result<bool> {
+    if need.check.succeeds(root) {
+        return Ok(true);
+    }
+    let Some(provide) = need.provide else { return Ok(false) };
+    Ok(provide.run(root)? && need.check.succeeds(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YES: Step = Step { program: "true", args: &[] };
+    const NO: Step = Step { program: "false", args: &[] };
+
+    fn need(check: Step, provide: Option<Step>) -> Need {
+        Need { what: "a thing", used_by: "a test", check, provide, advice: "get it" }
+    }
+
+    #[test]
+    fn what_is_there_is_not_provided_again() {
+        let absent = Step { program: "/no/such/program", args: &[] };
+        assert!(is_met(&need(YES, Some(absent)), Path::new("/")).unwrap());
+    }
+
+    #[test]
+    fn what_was_provided_is_checked_again() {
+        assert!(!is_met(&need(NO, Some(YES)), Path::new("/")).unwrap());
+        assert!(!is_met(&need(NO, Some(NO)), Path::new("/")).unwrap());
+        assert!(!is_met(&need(NO, None), Path::new("/")).unwrap());
+    }
+
+    #[test]
+    fn what_can_be_provided_is() {
+        let dir = std::env::temp_dir().join(format!("xtask-need-{}", std::process::id()));
+        let path: &'static str = String::leak(dir.to_string_lossy().into_owned());
+        let check = Step { program: "test", args: Box::leak(Box::new(["-d", path])) };
+        let provide = Step { program: "mkdir", args: Box::leak(Box::new([path])) };
+        let met = is_met(&need(check, Some(provide)), Path::new("/"));
+        std::fs::remove_dir(dir).unwrap();
+        assert!(met.unwrap());
+    }
+}
