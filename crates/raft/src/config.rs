@@ -39,11 +39,9 @@ pub struct NodeConfig {
     pub new_disk_id: [u8; 16],
     /// Applied entries are durable in the state file after this much time at the latest.
     pub checkpoint_interval: Duration,
-    /// ... or when this many entries wait for it,
-    pub checkpoint_entries_max: u64,
-    /// ... or when the rows they wrote have this many bytes.
-    pub checkpoint_bytes_max: usize,
-    /// A snapshot is taken after this many entries.
+    /// ... or when the pages they wrote have this many bytes, estimated; earlier while the file is small.
+    pub checkpoint_bytes_max: u64,
+    /// A snapshot is taken after this many entries, or a multiple while they are few beside the state.
     pub snapshot_every_entries: u64,
     /// Entries that stay in the log behind a snapshot, for members that are a little late.
     pub log_entries_kept: u64,
@@ -60,9 +58,8 @@ impl NodeConfig {
             address: String::new(),
             new_disk_id,
             checkpoint_interval: Duration::from_secs(5),
-            checkpoint_entries_max: 4_096,
-            checkpoint_bytes_max: 4 * 1024 * 1024,
-            snapshot_every_entries: 10_000,
+            checkpoint_bytes_max: 64 * 1024 * 1024,
+            snapshot_every_entries: 5_000,
             log_entries_kept: 1_000,
             state_cache_bytes: 128 * 1024 * 1024,
         }

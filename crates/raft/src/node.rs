@@ -75,10 +75,7 @@ impl Node {
         let latch = FaultLatch::new(on_fault);
         let storage = open_storage(&config, disk, &stats).await?;
 
-        let policy = CheckpointPolicy {
-            entries_max: config.checkpoint_entries_max,
-            bytes_max: config.checkpoint_bytes_max,
-        };
+        let policy = CheckpointPolicy { page_bytes_max: config.checkpoint_bytes_max };
         let no_thread = |error: std::io::Error| StartError::Raft(error.to_string());
         let (state, state_writer) =
             StateWriter::start(storage.state, policy, Arc::clone(&latch)).map_err(no_thread)?;

@@ -22,6 +22,22 @@ impl Counter {
     }
 }
 
+/// A size as it is now.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// The size now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
 /// What the storage of this node did since it was opened.
 #[derive(Debug, Default)]
 pub struct StorageStats {
@@ -43,4 +59,8 @@ pub struct StorageStats {
     pub checkpoints: Counter,
     /// Snapshots built.
     pub snapshots: Counter,
+    /// Length of the log file, in bytes.
+    pub log_file_bytes: Gauge,
+    /// Length of the state file, in bytes.
+    pub state_file_bytes: Gauge,
 }

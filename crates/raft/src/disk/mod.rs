@@ -14,7 +14,7 @@ use std::path::Path;
 pub use data_dir::DataDir;
 use redb::StorageBackend;
 
-pub(crate) use backend::open_database;
+pub(crate) use backend::{close_database, open_database};
 
 /// One of the two databases of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

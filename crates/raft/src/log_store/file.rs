@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 use crate::disk::header::{self, Identity, NODE_TABLE};
-use crate::disk::{DatabaseFile, Disk, open_database};
+use crate::disk::{DatabaseFile, Disk, close_database, open_database};
 use crate::encoding::{Damaged, Stored};
 use crate::error::StartError;
 use crate::fault::Fault;
@@ -53,6 +53,7 @@ pub(crate) struct Recovered {
 /// The open file. Closing it makes all later calls fail, whoever still holds it.
 pub(crate) struct LogFile {
     database: RwLock<Option<Database>>,
+    stats: Arc<StorageStats>,
 }
 
 impl LogFile {
@@ -63,7 +64,7 @@ impl LogFile {
     ) -> Result<(LogFile, Option<Identity>), StartError> {
         let database = open_database(disk, DatabaseFile::Log, LOG_CACHE_BYTES, stats)?;
         let identity = header::read(&database, DatabaseFile::Log)?;
-        Ok((LogFile { database: RwLock::new(Some(database)) }, identity))
+        Ok((LogFile { database: RwLock::new(Some(database)), stats: Arc::clone(stats) }, identity))
     }
 
     /// Writes header and tables of a new log.
@@ -145,7 +146,8 @@ impl LogFile {
     /// Closes the file and lets go of its lock.
     pub(crate) fn close(&self) -> Result<(), Fault> {
         let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
-        database.map_or(Ok(()), |database| database.close().map_err(Fault::log))
+        let file_bytes = self.stats.log_file_bytes.get();
+        database.map_or(Ok(()), |database| close_database(database, file_bytes).map_err(Fault::log))
     }
 
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Fault> {

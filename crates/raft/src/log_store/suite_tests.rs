@@ -35,7 +35,7 @@ impl StoreBuilder<TypeConfig, LogStore<Unguarded>, StateMachine, Guard> for OnDi
         let stats = Arc::new(StorageStats::default());
         let storage = Storage::open(&disk, &NodeConfig::new(1, [7; 16]), &stats).unwrap();
         let latch = FaultLatch::new(Arc::new(|fault| panic!("{fault}")));
-        let policy = CheckpointPolicy { entries_max: 4, bytes_max: 4_096 };
+        let policy = CheckpointPolicy { page_bytes_max: 1 };
         let (state, state_writer) = StateWriter::start(storage.state, policy, Arc::clone(&latch)).unwrap();
         let (log, log_writer) =
             LogStore::start(storage.log, storage.recovered, Unguarded, Arc::clone(&stats), Arc::clone(&latch))

@@ -68,6 +68,12 @@ impl SnapshotDir {
         Ok(None)
     }
 
+    /// Length of the newest snapshot; 0 when there is none or it can't be told.
+    pub(crate) fn newest_bytes(&self) -> u64 {
+        let newest = self.files(EXTENSION).ok().and_then(|files| files.into_iter().max());
+        newest.and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
+    }
+
     /// Removes every snapshot but that of `meta`.
     pub(crate) fn remove_all_but(&self, meta: &SnapshotMeta) -> Result<(), Fault> {
         let kept = self.file(meta);

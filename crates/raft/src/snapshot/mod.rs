@@ -8,6 +8,7 @@ mod file;
 mod format;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
 pub(crate) use directory::SnapshotDir;

@@ -9,7 +9,7 @@ use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use super::rows::{ROWS_TABLE, TransactionRows};
 use super::view::StateView;
 use crate::disk::header::{self, Identity, NODE_TABLE};
-use crate::disk::{DatabaseFile, Disk, open_database};
+use crate::disk::{DatabaseFile, Disk, close_database, open_database};
 use crate::encoding::Stored;
 use crate::error::StartError;
 use crate::fault::Fault;
@@ -38,8 +38,9 @@ pub(crate) struct StateFile {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Unsynced {
     pub(super) entries: u64,
-    /// Bytes of keys and values written.
-    pub(super) bytes: usize,
+    /// Bytes of the pages that were written instead of others, as if each row had a page of its own. The pages
+    /// they replaced can't be used again before a checkpoint.
+    pub(super) page_bytes: u64,
 }
 
 impl StateFile {
@@ -61,6 +62,10 @@ impl StateFile {
 
     pub(super) fn unsynced(&self) -> Unsynced {
         self.unsynced
+    }
+
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.stats.state_file_bytes.get()
     }
 
     pub(super) fn applied(&self) -> Option<LogId> {
@@ -85,11 +90,11 @@ impl StateFile {
             }
             applied = Some(entry.log_id);
         }
-        let bytes = rows.bytes_written;
+        let page_bytes = rows.page_bytes_written;
         drop(rows);
         write_progress(&transaction, applied, &membership)?;
         transaction.commit().map_err(Fault::state)?;
-        self.note_applied(entries.len() as u64, bytes);
+        self.note_applied(entries.len() as u64, page_bytes);
         self.publish(applied, membership)?;
         Ok(responses)
     }
@@ -128,12 +133,14 @@ impl StateFile {
 
     /// Closes the file and lets go of its lock; views that are still held can't read any more.
     pub(super) fn close(self) -> Result<(), Fault> {
-        self.database.close().map_err(Fault::state)
+        let closed = self.view.load().closed();
+        self.view.store(Arc::new(closed));
+        close_database(self.database, self.stats.state_file_bytes.get()).map_err(Fault::state)
     }
 
-    fn note_applied(&mut self, entries: u64, bytes: usize) {
+    fn note_applied(&mut self, entries: u64, page_bytes: u64) {
         self.unsynced.entries = self.unsynced.entries.saturating_add(entries);
-        self.unsynced.bytes = self.unsynced.bytes.saturating_add(bytes);
+        self.unsynced.page_bytes = self.unsynced.page_bytes.saturating_add(page_bytes);
         self.stats.batches_applied.increment();
         self.stats.entries_applied.add(entries);
     }
@@ -165,7 +172,7 @@ impl UnopenedState {
 
 fn open_rows(transaction: &WriteTransaction) -> Result<TransactionRows<'_>, Fault> {
     let table = transaction.open_table(ROWS_TABLE).map_err(Fault::state)?;
-    Ok(TransactionRows { table, bytes_written: 0 })
+    Ok(TransactionRows { table, page_bytes_written: 0 })
 }
 
 fn apply_entry(entry: &Entry, rows: &mut TransactionRows<'_>) -> Result<Response, Fault> {
@@ -189,8 +196,9 @@ fn write_progress(
     membership: &StoredMembership,
 ) -> Result<(), Fault> {
     let mut node = transaction.open_table(NODE_TABLE).map_err(Fault::state)?;
-    if let Some(applied) = applied {
-        node.insert(APPLIED_KEY, applied.store(0).as_slice()).map_err(Fault::state)?;
+    match applied {
+        Some(applied) => drop(node.insert(APPLIED_KEY, applied.store(0).as_slice()).map_err(Fault::state)?),
+        None => drop(node.remove(APPLIED_KEY).map_err(Fault::state)?),
     }
     node.insert(MEMBERSHIP_KEY, membership.store(0).as_slice()).map_err(Fault::state)?;
     Ok(())

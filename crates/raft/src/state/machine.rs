@@ -22,12 +22,17 @@ type StateSnapshot = SnapshotOf<TypeConfig, SnapshotFile>;
 const BATCH_ENTRIES_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// A snapshot is due when the log since the last is this part of it.
+const SNAPSHOT_LOG_PART: u64 = 4;
+
 /// Applies committed entries, builds and installs snapshots.
 pub(crate) struct StateMachine {
     state: StateHandle,
     snapshots: Arc<SnapshotDir>,
     stats: Arc<StorageStats>,
     latch: Arc<FaultLatch>,
+    /// Bytes of the entries applied since the last snapshot was begun.
+    bytes_since_snapshot: u64,
 }
 
 impl StateMachine {
@@ -37,7 +42,7 @@ impl StateMachine {
         stats: Arc<StorageStats>,
         latch: Arc<FaultLatch>,
     ) -> StateMachine {
-        StateMachine { state, snapshots: Arc::new(snapshots), stats, latch }
+        StateMachine { state, snapshots: Arc::new(snapshots), stats, latch, bytes_since_snapshot: 0 }
     }
 }
 
@@ -95,6 +100,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             if batch.entries.is_empty() {
                 return Ok(());
             }
+            self.bytes_since_snapshot = self.bytes_since_snapshot.saturating_add(batch.bytes as u64);
             let responses = self.state.apply(batch.entries).await.map_err(Fault::into_io)?;
             for (responder, response) in batch.responders.into_iter().zip(responses) {
                 if let Some(responder) = responder {
@@ -102,6 +108,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 }
             }
         }
+    }
+
+    /// Writing a snapshot costs its size, and gains the size of the log that may then go. Unless it is forced, it
+    /// is put off until that is worth it, so that a large state isn't written anew for a handful of entries.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
+        let worth_it = self.bytes_since_snapshot.saturating_mul(SNAPSHOT_LOG_PART) >= self.snapshots.newest_bytes();
+        if !force && !worth_it {
+            return None;
+        }
+        self.bytes_since_snapshot = 0;
+        Some(self.get_snapshot_builder().await)
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {

@@ -11,6 +11,7 @@ mod view;
 mod writer;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod model_tests;
 
 pub(crate) use file::StateFile;

@@ -12,9 +12,12 @@ pub(super) const ROWS_TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::ne
 /// The rows within one write transaction.
 pub(super) struct TransactionRows<'txn> {
     pub(super) table: Table<'txn, &'static [u8], &'static [u8]>,
-    /// Bytes of keys and values written so far.
-    pub(super) bytes_written: usize,
+    /// Bytes of the pages written so far, as if each row had a page of its own.
+    pub(super) page_bytes_written: u64,
 }
+
+/// redb's page, and about what a row costs that is put among others.
+const PAGE_BYTES: u64 = 4_096;
 
 pub(super) fn get(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
@@ -53,12 +56,13 @@ impl Rows for TransactionRows<'_> {
 
 impl RowsMut for TransactionRows<'_> {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageFault> {
-        self.bytes_written = self.bytes_written.saturating_add(key.len()).saturating_add(value.len());
+        self.page_bytes_written += PAGE_BYTES + value.len() as u64;
         self.table.insert(key, value).map_err(storage_fault)?;
         Ok(())
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<(), StorageFault> {
+        self.page_bytes_written += PAGE_BYTES;
         self.table.remove(key).map_err(storage_fault)?;
         Ok(())
     }

@@ -7,12 +7,15 @@ use super::rows::{self, ROWS_TABLE};
 use crate::fault::Fault;
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 
+type RowsTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// The state as it was after some entry: a table of a read transaction, opened once and shared by all readers.
 ///
 /// Hold it for a request, not longer: as long as it lives, the pages it can reach are not used again and the
 /// file grows instead.
 pub struct StateView {
-    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    /// Absent when the state is closed.
+    table: Option<RowsTable>,
     applied: Option<LogId>,
     membership: StoredMembership,
 }
@@ -25,7 +28,17 @@ impl StateView {
     ) -> Result<StateView, Fault> {
         let transaction = database.begin_read().map_err(Fault::state)?;
         let table = transaction.open_table(ROWS_TABLE).map_err(Fault::state)?;
-        Ok(StateView { table, applied, membership })
+        Ok(StateView { table: Some(table), applied, membership })
+    }
+
+    /// What is published when the state closes, so that nothing keeps the file open: it knows where the state
+    /// stood and has no rows to read.
+    pub(super) fn closed(&self) -> StateView {
+        StateView { table: None, applied: self.applied, membership: self.membership.clone() }
+    }
+
+    fn table(&self) -> Result<&RowsTable, StorageFault> {
+        self.table.as_ref().ok_or_else(|| StorageFault("the state is closed".to_owned()))
     }
 
     /// Index of the last entry whose effect is seen; absent before the first.
@@ -51,7 +64,8 @@ impl StateView {
         &self,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for row in self.table.range::<&[u8]>(..).map_err(Fault::state)? {
+        let table = self.table().map_err(|closed| Fault::State(closed.0))?;
+        for row in table.range::<&[u8]>(..).map_err(Fault::state)? {
             let (key, value) = row.map_err(Fault::state)?;
             visit(key.value(), value.value())?;
         }
@@ -61,10 +75,10 @@ impl StateView {
 
 impl Rows for StateView {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageFault> {
-        rows::get(&self.table, key)
+        rows::get(self.table()?, key)
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<RawRow>, StorageFault> {
-        rows::scan(&self.table, from, to, limit)
+        rows::scan(self.table()?, from, to, limit)
     }
 }

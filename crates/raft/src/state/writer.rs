@@ -20,13 +20,24 @@ use crate::types::{Entry, Response};
 /// Commands that may wait for the thread: the one batch of consensus, and a few checkpoints.
 const WAITING_COMMANDS_MAX: usize = 64;
 
-/// When applied entries are made durable though nobody asks for it. Each bound keeps the next checkpoint short,
-/// since no entry is applied while one runs, and lets redb reuse the pages that were freed since the last.
+/// When applied entries are made durable though nobody asks for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckpointPolicy {
-    pub(crate) entries_max: u64,
-    /// Bytes of keys and values written.
-    pub(crate) bytes_max: usize,
+    /// At this many bytes of written pages at the latest: no entry is applied while a checkpoint writes them.
+    pub(crate) page_bytes_max: u64,
+}
+
+/// A checkpoint is due when the pages that wait for it are this part of the file: they are what the file grows
+/// by, beyond its rows.
+const UNSYNCED_FILE_PART: u64 = 4;
+/// ... but not for less than this, or a young vault would do little else.
+const UNSYNCED_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+impl CheckpointPolicy {
+    fn is_due(self, unsynced_bytes: u64, file_bytes: u64) -> bool {
+        let part = (file_bytes / UNSYNCED_FILE_PART).max(UNSYNCED_BYTES_MIN);
+        unsynced_bytes >= part.min(self.page_bytes_max)
+    }
 }
 
 enum StateCommand {
@@ -166,11 +177,10 @@ impl WriteLoop {
     }
 
     fn checkpoint_when_due(&mut self) -> Result<(), Fault> {
-        let unsynced = self.file.unsynced();
-        if unsynced.entries < self.policy.entries_max && unsynced.bytes < self.policy.bytes_max {
-            return Ok(());
+        if self.policy.is_due(self.file.unsynced().page_bytes, self.file.file_bytes()) {
+            self.checkpoint_if_dirty()?;
         }
-        self.checkpoint_if_dirty()
+        Ok(())
     }
 
     fn checkpoint_if_dirty(&mut self) -> Result<(), Fault> {
