@@ -243,7 +243,6 @@ impl Parts {
             metrics: Arc::clone(&self.metrics),
             proxies: access.proxies,
             request_ids: self.request_ids.clone(),
-            clock: Arc::clone(&self.clock),
         }
     }
 

@@ -12,7 +12,6 @@ use axum::response::Response;
 use futures::FutureExt;
 use hyperion_vault_api::endpoint::{Endpoint, Route};
 use hyperion_vault_core::client_address::{ProxyTrust, resolve as resolve_client};
-use hyperion_vault_core::ports::Clock;
 
 use super::call::Call;
 use super::error::{Refused, unrecorded};
@@ -45,7 +44,6 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     pub proxies: ProxyTrust,
     pub request_ids: RequestIds,
-    pub clock: Arc<dyn Clock>,
 }
 
 /// The API as a service.
@@ -61,7 +59,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
 }
 
 async fn serve(api: &Api, request: Request) -> Response {
-    let begun = api.clock.now();
+    let begun = tokio::time::Instant::now();
     let resolved = resolve(request.method().as_str(), request.uri().path());
     let endpoint = match &resolved {
         Resolved::Endpoint { route, .. } => Some(route.endpoint),
@@ -79,7 +77,7 @@ async fn serve(api: &Api, request: Request) -> Response {
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(X_REQUEST_ID, value);
     }
-    api.metrics.request(endpoint, response.status().as_u16(), api.clock.now().ms_since(begun));
+    api.metrics.request(endpoint, response.status().as_u16(), begun.elapsed());
     response
 }
 
@@ -88,21 +86,19 @@ async fn serve_recorded(api: &Api, request: Request, resolved: Resolved, request
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
     let Some(peer) = peer else { return answer::internal() };
     let client = client_address(peer, &parts.headers, &api.proxies);
+    let known = client.as_ref().copied().unwrap_or(peer);
     let mut call = Call {
-        client: client.as_ref().copied().unwrap_or(peer),
-        trail: Trail::of_request(
-            Arc::clone(&api.audit),
-            request_id.to_owned(),
-            client.as_ref().copied().unwrap_or(peer),
-        ),
+        client: known,
+        trail: Trail::of_request(Arc::clone(&api.audit), request_id.to_owned(), known),
         parameter: String::new(),
         headers: parts.headers,
         query: parts.uri.query().map(str::to_owned),
         body: Some(body),
         failed_attempt: false,
     };
+    let route = note_route(&mut call, resolved);
     let answered = match client {
-        Ok(_) => admit(api, &mut call, resolved).await,
+        Ok(_) => admit(api, &mut call, route).await,
         Err(failure) => Err(Refused::Failure(failure)),
     };
     finish(api, call, answered, request_id).await
@@ -114,8 +110,9 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &ProxyTrust) -> Re
         .map_err(|_| Failure::Denied { message: "X-Forwarded-For can't be read" })
 }
 
-async fn admit(api: &Api, call: &mut Call, resolved: Resolved) -> Result<Response, Refused> {
-    let route = match resolved {
+/// Tells the trail what is asked for, whether or not it will be let in.
+fn note_route(call: &mut Call, resolved: Resolved) -> Result<&'static Route, Refused> {
+    match resolved {
         Resolved::Endpoint { route, parameter } => {
             call.trail.asks(action(route.endpoint), route.success);
             call.parameter = parameter;
@@ -123,7 +120,14 @@ async fn admit(api: &Api, call: &mut Call, resolved: Resolved) -> Result<Respons
         }
         Resolved::NoSuchPath => Err(Refused::NoSuchPath),
         Resolved::OtherMethods(methods) => Err(Refused::Method(methods)),
-    };
+    }
+}
+
+async fn admit(
+    api: &Api,
+    call: &mut Call,
+    route: Result<&'static Route, Refused>,
+) -> Result<Response, Refused> {
     api.lockouts.check(call.client)?;
     let answered = AssertUnwindSafe(dispatch(api, route?, call)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| Err(Failure::internal("a handler panicked").into()));
