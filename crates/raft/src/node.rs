@@ -55,6 +55,8 @@ struct Running {
     tasks: JoinSet<()>,
     log: LogWriter,
     state: StateWriter,
+    /// Held, and with it the lock on the data directory, until the files are closed.
+    _disk: Arc<dyn Disk>,
 }
 
 impl Node {
@@ -73,7 +75,7 @@ impl Node {
         let consensus = Arc::new(config.consensus()?);
         let stats = Arc::new(StorageStats::default());
         let latch = FaultLatch::new(on_fault);
-        let storage = open_storage(&config, disk, &stats).await?;
+        let storage = open_storage(&config, Arc::clone(&disk), &stats).await?;
 
         let policy = CheckpointPolicy { page_bytes_max: config.checkpoint_bytes_max };
         let no_thread = |error: std::io::Error| StartError::Raft(error.to_string());
@@ -98,7 +100,7 @@ impl Node {
         let leadership = follow_leadership(&raft, &mut tasks);
         let recovered = watch_recovery(&raft, &mut tasks);
         tasks.spawn(checkpoint_at_intervals(state.clone(), config.checkpoint_interval));
-        let running = Mutex::new(Some(Running { tasks, log: log_writer, state: state_writer }));
+        let running = Mutex::new(Some(Running { tasks, log: log_writer, state: state_writer, _disk: disk }));
         Ok(Node { raft, state, clock, leadership, recovered, stats, latch, running })
     }
 
