@@ -109,8 +109,7 @@ impl Shared {
     fn work(&self, disk: &dyn Disk, syncs: &AtomicU64) {
         while let Some((file, written)) = self.wait_for_work() {
             let result = disk.sync(&file);
-            syncs.fetch_add(1, Ordering::Relaxed);
-            self.finish(&file, written, result);
+            self.finish(&file, written, result, syncs);
         }
     }
 
@@ -131,7 +130,7 @@ impl Shared {
         Some((Arc::clone(state.file.as_ref()?), state.written))
     }
 
-    fn finish(&self, file: &Arc<File>, written: u64, result: io::Result<()>) {
+    fn finish(&self, file: &Arc<File>, written: u64, result: io::Result<()>, syncs: &AtomicU64) {
         let mut state = self.lock();
         if state.file.as_ref().is_some_and(|current| Arc::ptr_eq(current, file)) {
             match result {
@@ -139,6 +138,7 @@ impl Shared {
                 Err(error) => state.failed = Some(error.kind()),
             }
         }
+        syncs.fetch_add(1, Ordering::Relaxed); // under the lock: whoever sees it sees the result
         self.changed.notify_all();
     }
 }
