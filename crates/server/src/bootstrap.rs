@@ -8,12 +8,12 @@ use hyperion_vault_core::state::table::meta;
 use hyperion_vault_core::state::{Command, Refusal};
 use hyperion_vault_core::token::TokenFingerprint;
 
-use crate::audit::{Action, AuditLog};
+use crate::audit::{Action, AuditLog, Outcome};
 use crate::config::SecretText;
 use crate::failure::Failure;
 use crate::replica::{ChangeFailure, Replica};
 use crate::request_id::RequestIds;
-use crate::trail::Trail;
+use crate::trail::{End, Trail};
 
 /// The worker that a start is in the audit log.
 const START: &str = "start";
@@ -54,6 +54,7 @@ pub(crate) async fn take_bootstrap_token(
         Err(ChangeFailure::Refused(Refusal::BootstrapTaken)) => {}
         Err(ChangeFailure::Refused(refusal)) => {
             tracing::warn!("VAULT_BOOTSTRAP_TOKEN was not taken: {refusal}");
+            trail.finish(End { status: None, outcome: Outcome::Conflict }).await?;
         }
         Err(other) => return Err(other.into()),
     }

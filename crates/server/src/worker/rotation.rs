@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::{StreamExt, stream};
 use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::permit_scheduled_rotation;
 use hyperion_vault_core::state::table::rotation_due::{self, RotationDue};
@@ -21,6 +22,8 @@ use crate::trail::{End, Trail};
 
 /// Secrets that one round looks at, the first due first.
 const ROUND_SECRETS_MAX: usize = 1_024;
+/// Rotations under way at once: enough to share syncs, too few to be felt by requests.
+const ROTATIONS_AT_ONCE: usize = 8;
 /// First pause after a failed rotation; it doubles with each further one.
 const BACKOFF_FIRST: Seconds = Seconds::new(1);
 /// Longest pause after failed rotations.
@@ -61,18 +64,16 @@ impl Rotation {
         let now = self.replica.now(&view)?;
         let due = rotation_due::first(&*view, ROUND_SECRETS_MAX)?;
         drop(view);
-        let mut next = None;
-        for entry in &due {
-            let at = entry.at.max(self.backoff.not_before(&entry.name));
-            if at > now {
-                next = Some(next.map_or(at, |earlier: Timestamp| earlier.min(at)));
-                if entry.at > now {
-                    break;
+        let tried_at = |entry: &RotationDue| entry.at.max(self.backoff.not_before(&entry.name));
+        let next = due.iter().map(tried_at).filter(|at| *at > now).min();
+        let due_now = due.iter().filter(|entry| tried_at(entry) <= now);
+        stream::iter(due_now)
+            .for_each_concurrent(ROTATIONS_AT_ONCE, |entry| async move {
+                if self.replica.is_leader() {
+                    self.rotate(entry, now).await;
                 }
-            } else if self.replica.is_leader() {
-                self.rotate(entry, now).await;
-            }
-        }
+            })
+            .await;
         self.backoff.forget_all_but(&due);
         Ok(next.map_or(NOTHING_DUE, |at| Duration::from_millis(at.ms_since(now))))
     }
