@@ -7,6 +7,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hyperion_vault_core::name::SecretName;
+
 use crate::audit::{Action, Actor, AuditLog, AuditUnavailable, Event, Outcome};
 
 /// How an operation ended: the outcome and, for a request, the status of its answer.
@@ -46,6 +48,7 @@ impl Trail {
             client: None,
             action,
             name: None,
+            names: Vec::new(),
             version: None,
             status: None,
             outcome: Outcome::Ok,
@@ -68,6 +71,11 @@ impl Trail {
     /// The secret, role or token that it is about, as it was given.
     pub fn about(&mut self, name: &str) {
         self.event.name = Some(name.to_owned());
+    }
+
+    /// The secrets of a batch.
+    pub fn about_all(&mut self, names: &[SecretName]) {
+        self.event.names = names.to_vec();
     }
 
     /// The version that it is about.

@@ -33,6 +33,7 @@ pub struct Query {
     pub to: Option<Timestamp>,
     /// As it stands in the record; see [`Actor::into_text`](super::Actor::into_text).
     pub actor: Option<String>,
+    /// A name that the record is about, alone or among others.
     pub name: Option<String>,
     pub action: Option<Action>,
     pub outcome: Option<Outcome>,
@@ -62,7 +63,7 @@ impl Query {
         self.from.is_none_or(|from| record.time >= from)
             && self.to.is_none_or(|to| record.time < to)
             && self.actor.as_ref().is_none_or(|actor| record.actor == *actor)
-            && self.name.as_ref().is_none_or(|name| record.name.as_ref() == Some(name))
+            && self.name.as_ref().is_none_or(|name| names(record, name))
             && self.action.is_none_or(|action| record.action == action)
             && self.outcome.is_none_or(|outcome| record.outcome == outcome)
     }
@@ -75,6 +76,11 @@ impl Query {
     fn is_below_cursor(&self, seq: u64) -> bool {
         self.before.is_none_or(|before| seq < before)
     }
+}
+
+/// Whether the record is about `name`, alone or among others.
+fn names(record: &Record, name: &str) -> bool {
+    record.name.as_deref() == Some(name) || record.names.iter().any(|among| among == name)
 }
 
 /// A page of the trail.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,8 @@ pub struct Event {
     pub action: Action,
     /// Name of the secret, role or token; as it was sent, so it can be any text.
     pub name: Option<String>,
+    /// The secrets that a batch asked for, all of them; at most `BATCH_NAMES_MAX`.
+    pub names: Vec<SecretName>,
     /// Version of the secret.
     pub version: Option<u64>,
     /// HTTP status of the answer; none for what the vault does of itself.
@@ -83,6 +86,9 @@ pub struct Record {
     pub client: Option<IpAddr>,
     pub action: Action,
     pub name: Option<String>,
+    /// Not on the line when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
     pub version: Option<u64>,
     pub status: Option<u16>,
     pub outcome: Outcome,
@@ -103,6 +109,7 @@ impl Record {
             client: event.client.map(|address| address.to_canonical()),
             action: event.action,
             name: event.name.map(cut),
+            names: event.names.iter().map(SecretName::to_string).collect(),
             version: event.version,
             status: event.status,
             outcome: event.outcome,
@@ -118,6 +125,7 @@ impl Record {
             client: None,
             action: Action::AuditRecovered,
             name: None,
+            names: Vec::new(),
             version: None,
             status: None,
             outcome: Outcome::Ok,

@@ -133,8 +133,8 @@ pub(super) async fn batch_read(api: &Api, call: &mut Call) -> Result<Response, R
     if request.names.len() > BATCH_NAMES_MAX {
         return Err(Failure::Invalid(format!("a batch has at most {BATCH_NAMES_MAX} names")).into());
     }
-    let names = request.names.iter().map(|name| parse_name(name, call)).collect::<Result<Vec<_>, _>>()?;
-    call.trail.about(&names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(","));
+    let names = parse_names(&request.names)?;
+    call.trail.about_all(&names);
     let permits = names.iter().map(|name| reader.permit(name)).collect::<Result<Vec<_>, _>>()?;
     let opened = api.secrets.read_batch(permits).await?;
     let values = opened.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
@@ -171,6 +171,13 @@ fn parse_parameter(call: &mut Call) -> Result<SecretName, Failure> {
 fn parse_name(name: &str, call: &mut Call) -> Result<SecretName, Failure> {
     call.trail.about(name);
     SecretName::parse(name).map_err(|error| Failure::Invalid(format!("name {error}")))
+}
+
+fn parse_names(names: &[String]) -> Result<Vec<SecretName>, Failure> {
+    let parsed = names.iter().enumerate().map(|(index, name)| {
+        SecretName::parse(name).map_err(|error| Failure::Invalid(format!("names[{index}] {error}")))
+    });
+    parsed.collect()
 }
 
 fn parse_version(text: &str) -> Result<VersionNumber, Failure> {

@@ -58,6 +58,7 @@ pub(crate) fn read_of(name: &str) -> Event {
         client: Some(IpAddr::from([10, 0, 0, 7])),
         action: Action::SecretRead,
         name: Some(name.to_owned()),
+        names: Vec::new(),
         version: Some(3),
         status: Some(200),
         outcome: Outcome::Ok,

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use hyperion_vault_core::limits::{BATCH_NAMES_MAX, SECRET_NAME_BYTES_MAX};
+use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_server::audit::{
     Action, Actor, Event, Hash, Head, LineFault, Outcome, Record, check, seal,
@@ -125,7 +127,7 @@ proptest! {
         let record = Record::of(event, 7, Timestamp::from_unix_ms(START_MS), 1);
         let line = sealed_line(&record);
         prop_assert!(line.iter().all(|byte| (b' '..=b'~').contains(byte)));
-        prop_assert!(line.len() <= 16 << 10);
+        prop_assert!(line.len() <= 96 << 10);
         prop_assert_eq!(check(&line).unwrap().seq, 7);
         prop_assert_eq!(serde_json::from_slice::<Record>(&line).unwrap(), record.clone());
         if name.chars().count() <= 255 {
@@ -141,6 +143,7 @@ fn the_longest_record_fits_a_line() {
         request_id: long.clone(),
         actor: Actor::Token(long.clone()),
         name: Some(long),
+        names: vec![SecretName::parse(&"n".repeat(SECRET_NAME_BYTES_MAX)).unwrap(); BATCH_NAMES_MAX],
         ..read_of("")
     };
     let record = Record {
