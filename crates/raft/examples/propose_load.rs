@@ -3,7 +3,13 @@
 //! ```text
 //! cargo run --release -p hyperion-vault-raft --example propose_load -- [proposers] [proposals] [directory]
 //! ```
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, clippy::disallowed_methods)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -129,7 +135,10 @@ async fn main() {
     let latencies = load(&node, proposers, proposals).await;
     let rate = proposals as f64 / started.elapsed().as_secs_f64();
     let at = |per_mille: usize| latencies[(latencies.len() - 1) * per_mille / 1_000];
-    println!("{proposers} proposers: {rate:.0}/s; this disk does {syncs:.0} fdatasync/s; ratio {:.2}", rate / syncs);
+    println!(
+        "{proposers} proposers: {rate:.0}/s; this disk does {syncs:.0} fdatasync/s; ratio {:.2}",
+        rate / syncs
+    );
     println!("latency p50 {:?} p99 {:?} p99.9 {:?} max {:?}", at(500), at(990), at(999), at(1_000));
     println!("{:#?}", node.stats());
 

@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::error::{NotReady, ProposeError, StartError};
 use crate::fault::{Fault, FaultLatch, OnFault};
 use crate::log_store::{LogStore, LogWriter};
+use crate::snapshot::SnapshotDir;
 use crate::state::{CheckpointPolicy, StateHandle, StateMachine, StateView, StateWriter};
 use crate::stats::StorageStats;
 use crate::status::{Leadership, NodeStatus, follow_leadership};
@@ -53,6 +54,7 @@ pub struct Node {
 /// What a shutdown ends.
 struct Running {
     tasks: JoinSet<()>,
+    snapshots: Arc<SnapshotDir>,
     log: LogWriter,
     state: StateWriter,
     /// Held, and with it the lock on the data directory, until the files are closed.
@@ -89,8 +91,12 @@ impl Node {
             Arc::clone(&latch),
         )
         .map_err(no_thread)?;
-        let machine =
-            StateMachine::new(state.clone(), storage.snapshots, Arc::clone(&stats), Arc::clone(&latch));
+        let machine = StateMachine::new(
+            state.clone(),
+            Arc::clone(&storage.snapshots),
+            Arc::clone(&stats),
+            Arc::clone(&latch),
+        );
         let raft = openraft::Raft::new(config.node_id, consensus, NoPeers, log, machine)
             .await
             .map_err(|error| not_resumed(&latch, &error))?;
@@ -100,7 +106,13 @@ impl Node {
         let leadership = follow_leadership(&raft, &mut tasks);
         let recovered = watch_recovery(&raft, &mut tasks);
         tasks.spawn(checkpoint_at_intervals(state.clone(), config.checkpoint_interval));
-        let running = Mutex::new(Some(Running { tasks, log: log_writer, state: state_writer, _disk: disk }));
+        let running = Mutex::new(Some(Running {
+            tasks,
+            snapshots: storage.snapshots,
+            log: log_writer,
+            state: state_writer,
+            _disk: disk,
+        }));
         Ok(Node { raft, state, clock, leadership, recovered, stats, latch, running })
     }
 
@@ -217,6 +229,7 @@ impl Node {
             tracing::warn!("consensus ended by a panic");
         }
         running.tasks.shutdown().await;
+        running.snapshots.stop().await;
         let state = running.state.stop().await;
         let log = running.log.stop().await;
         match self.latch.first() {
@@ -246,7 +259,10 @@ fn not_resumed(latch: &FaultLatch, error: &dyn std::error::Error) -> StartError 
 
 /// Forms a cluster of one where there is none. Where this node is the only voter there is nobody to wait for, so
 /// it stands for election at once instead of after the election timeout.
-async fn form_or_resume(raft: &Raft, config: &NodeConfig) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn form_or_resume(
+    raft: &Raft,
+    config: &NodeConfig,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if !raft.is_initialized().await? {
         let node = BasicNode::new(&config.address);
         raft.initialize(BTreeMap::from([(config.node_id, node)])).await?;

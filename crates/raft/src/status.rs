@@ -89,8 +89,11 @@ impl NodeStatus {
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let is_voter = |id: u64| membership.voter_ids().any(|voter| voter == id);
-        let member =
-            |(id, node): (&u64, &openraft::BasicNode)| Member { node_id: *id, address: node.addr.clone(), voter: is_voter(*id) };
+        let member = |(id, node): (&u64, &openraft::BasicNode)| Member {
+            node_id: *id,
+            address: node.addr.clone(),
+            voter: is_voter(*id),
+        };
         NodeStatus {
             node_id: metrics.id,
             term: metrics.current_term,

@@ -16,7 +16,7 @@ pub(crate) struct Storage {
     pub(crate) log: LogFile,
     pub(crate) recovered: Recovered,
     pub(crate) state: StateFile,
-    pub(crate) snapshots: SnapshotDir,
+    pub(crate) snapshots: Arc<SnapshotDir>,
 }
 
 impl Storage {
@@ -45,6 +45,11 @@ impl Storage {
         }
         let snapshots = SnapshotDir::open(disk.directory())
             .map_err(|source| StartError::DataDir { path: disk.directory().to_owned(), source })?;
-        Ok(Storage { recovered: log.recover()?, log, state: state.recover()?, snapshots })
+        Ok(Storage {
+            recovered: log.recover()?,
+            log,
+            state: state.recover()?,
+            snapshots: Arc::new(snapshots),
+        })
     }
 }

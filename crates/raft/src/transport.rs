@@ -5,7 +5,9 @@
 
 use openraft::errors::{RPCError, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{AnyError, BasicNode, OptionalSend};
 
@@ -24,7 +26,10 @@ pub(crate) struct Absent {
 
 impl Absent {
     fn unreachable(self) -> Unreachable<TypeConfig> {
-        Unreachable::new(&AnyError::error(format!("node {} is not a peer: this is a cluster of one", self.peer)))
+        Unreachable::new(&AnyError::error(format!(
+            "node {} is not a peer: this is a cluster of one",
+            self.peer
+        )))
     }
 }
 

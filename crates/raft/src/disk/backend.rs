@@ -21,8 +21,11 @@ pub(crate) fn open_database(
         .open(file)
         .map_err(|source| StartError::DataDir { path: disk.directory().to_owned(), source })?;
     let backend = CountedBackend { inner, file, stats: Arc::clone(stats) };
-    backend.note_length().map_err(|source| StartError::DataDir { path: disk.directory().to_owned(), source })?;
-    redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|error| match error {
+    backend
+        .note_length()
+        .map_err(|source| StartError::DataDir { path: disk.directory().to_owned(), source })?;
+    redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|error| match error
+    {
         DatabaseError::DatabaseAlreadyOpen => StartError::InUse { path: disk.directory().to_owned() },
         error => StartError::Unreadable { file, reason: error.to_string() },
     })

@@ -31,7 +31,8 @@ struct MemberRecord {
 impl From<&Membership> for MembershipRecord {
     fn from(membership: &Membership) -> MembershipRecord {
         let voters = membership.get_joint_config().iter().map(|set| set.iter().copied().collect());
-        let members = membership.nodes().map(|(id, node)| MemberRecord { id: *id, address: node.addr.clone() });
+        let members =
+            membership.nodes().map(|(id, node)| MemberRecord { id: *id, address: node.addr.clone() });
         MembershipRecord { voters: voters.collect(), members: members.collect() }
     }
 }
@@ -45,7 +46,8 @@ impl TryFrom<MembershipRecord> for Membership {
             return Ok(Membership::default());
         }
         let voters = record.voters.into_iter().map(BTreeSet::from_iter).collect();
-        let members = record.members.into_iter().map(|member| (member.id, BasicNode { addr: member.address }));
+        let members =
+            record.members.into_iter().map(|member| (member.id, BasicNode { addr: member.address }));
         Membership::new(voters, BTreeMap::from_iter(members)).map_err(|_| "a voter without an address")
     }
 }

@@ -37,9 +37,14 @@ impl StoreBuilder<TypeConfig, LogStore<Unguarded>, StateMachine, Guard> for OnDi
         let latch = FaultLatch::new(Arc::new(|fault| panic!("{fault}")));
         let policy = CheckpointPolicy { page_bytes_max: 1 };
         let (state, state_writer) = StateWriter::start(storage.state, policy, Arc::clone(&latch)).unwrap();
-        let (log, log_writer) =
-            LogStore::start(storage.log, storage.recovered, Unguarded, Arc::clone(&stats), Arc::clone(&latch))
-                .unwrap();
+        let (log, log_writer) = LogStore::start(
+            storage.log,
+            storage.recovered,
+            Unguarded,
+            Arc::clone(&stats),
+            Arc::clone(&latch),
+        )
+        .unwrap();
         let machine = StateMachine::new(state, storage.snapshots, stats, latch);
         Ok(((directory, log_writer, state_writer), log, machine))
     }

@@ -1,8 +1,8 @@
 //! What the log promises beyond the suite: sharing of syncs, memory, purging in steps, faults.
 
 use std::io;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use openraft::RaftLogReader;

@@ -144,7 +144,8 @@ impl WriteLoop {
         if group.commands.is_empty() && !self.dropping && committed.is_none() {
             return Ok(());
         }
-        let writes = group.commands.iter().map(LogCommand::as_write).chain([committed.map(LogWrite::Committed)]);
+        let writes =
+            group.commands.iter().map(LogCommand::as_write).chain([committed.map(LogWrite::Committed)]);
         let drop = RowsToDrop { below: self.purged_below, rows_max: DROPPED_ROWS_MAX };
         let dropped = self.file.commit(writes.flatten(), drop)?;
         self.stats.log_batches.increment();

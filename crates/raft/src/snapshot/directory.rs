@@ -3,6 +3,10 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::file::{SnapshotFile, VerifiedSnapshot};
 use super::format::SnapshotWriter;
@@ -17,9 +21,13 @@ const EXTENSION: &str = "hvsnap";
 const PARTIAL_EXTENSION: &str = "partial";
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 
+/// Shared by whoever writes snapshots and whoever ends that.
 #[derive(Debug)]
 pub(crate) struct SnapshotDir {
     path: PathBuf,
+    /// Held while a snapshot is written.
+    writing: Arc<Mutex<()>>,
+    stopping: AtomicBool,
 }
 
 impl SnapshotDir {
@@ -27,11 +35,26 @@ impl SnapshotDir {
     pub(crate) fn open(data_dir: &Path) -> io::Result<SnapshotDir> {
         let path = data_dir.join(DIRECTORY);
         create_directory(&path)?;
-        let directory = SnapshotDir { path };
+        let directory = SnapshotDir { path, writing: Arc::default(), stopping: AtomicBool::new(false) };
         for partial in directory.files(PARTIAL_EXTENSION)? {
             fs::remove_file(partial)?;
         }
         Ok(directory)
+    }
+
+    /// Ends the writing of snapshots, waiting for the one under way to be given up.
+    pub(crate) async fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        drop(self.writing.lock().await);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Waits for its turn. What is written with it fails once [`SnapshotDir::stop`] was called.
+    pub(crate) async fn begin(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.writing).lock_owned().await
     }
 
     /// Writes what `view` sees. Blocks; takes no more memory than a row and two buffers.
@@ -40,7 +63,10 @@ impl SnapshotDir {
         self.create(&meta, |file| {
             let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
             let mut writer = SnapshotWriter::begin(out, &meta).map_err(failed)?;
-            view.for_each_row(|key, value| writer.row(key, value).map_err(failed))?;
+            view.for_each_row(|key, value| match self.is_stopping() {
+                true => Err(Fault::Snapshot("given up: the node stops".to_owned())),
+                false => writer.row(key, value).map_err(failed),
+            })?;
             writer.finish().and_then(|mut out| out.flush()).map_err(failed)
         })
     }
@@ -48,9 +74,8 @@ impl SnapshotDir {
     /// Takes over a snapshot that was received, so that it is there after a restart.
     pub(crate) fn adopt(&self, received: VerifiedSnapshot) -> Result<VerifiedSnapshot, Fault> {
         let mut source = received.file().reader();
-        let file = self.create(received.meta(), |mut file| {
-            io::copy(&mut source, &mut file).map(drop).map_err(failed)
-        })?;
+        let file = self
+            .create(received.meta(), |mut file| io::copy(&mut source, &mut file).map(drop).map_err(failed))?;
         Ok(received.moved_to(file))
     }
 

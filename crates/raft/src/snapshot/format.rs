@@ -8,6 +8,7 @@
 
 use std::io::{self, Read, Write};
 
+use hyperion_vault_core::state::RawRow;
 use sha2::{Digest, Sha256};
 
 use crate::encoding::Stored;
@@ -99,7 +100,8 @@ pub(super) struct SnapshotReader<R> {
 impl<R: Read> SnapshotReader<R> {
     pub(super) fn begin(mut input: R) -> Result<SnapshotReader<R>, FormatError> {
         let mut digest = Sha256::new();
-        let magic: [u8; MAGIC_BYTES] = read_array(&mut input, &mut digest).map_err(|_| FormatError::Foreign)?;
+        let magic: [u8; MAGIC_BYTES] =
+            read_array(&mut input, &mut digest).map_err(|_| FormatError::Foreign)?;
         if magic != MAGIC {
             return Err(FormatError::Foreign);
         }
@@ -129,7 +131,7 @@ impl<R: Read> SnapshotReader<R> {
         Ok(self.finish()?)
     }
 
-    fn next_row(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, FormatError> {
+    fn next_row(&mut self) -> Result<Option<RawRow>, FormatError> {
         let (input, digest) = (&mut self.input, &mut self.digest);
         match read_array(input, digest)? {
             [TRAILER_TAG] => return Ok(None),

@@ -38,11 +38,11 @@ pub(crate) struct StateMachine {
 impl StateMachine {
     pub(crate) fn new(
         state: StateHandle,
-        snapshots: SnapshotDir,
+        snapshots: Arc<SnapshotDir>,
         stats: Arc<StorageStats>,
         latch: Arc<FaultLatch>,
     ) -> StateMachine {
-        StateMachine { state, snapshots: Arc::new(snapshots), stats, latch, bytes_since_snapshot: 0 }
+        StateMachine { state, snapshots, stats, latch, bytes_since_snapshot: 0 }
     }
 }
 
@@ -113,7 +113,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     /// Writing a snapshot costs its size, and gains the size of the log that may then go. Unless it is forced, it
     /// is put off until that is worth it, so that a large state isn't written anew for a handful of entries.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
-        let worth_it = self.bytes_since_snapshot.saturating_mul(SNAPSHOT_LOG_PART) >= self.snapshots.newest_bytes();
+        let worth_it =
+            self.bytes_since_snapshot.saturating_mul(SNAPSHOT_LOG_PART) >= self.snapshots.newest_bytes();
         if !force && !worth_it {
             return None;
         }
@@ -132,6 +133,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, received: SnapshotFile) -> io::Result<()> {
         let (snapshots, expected) = (Arc::clone(&self.snapshots), meta.clone());
+        let _turn = self.snapshots.begin().await;
         let adopt = move || {
             let verified = received.verify()?;
             if *verified.meta() != expected {
@@ -146,7 +148,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<StateSnapshot>> {
         let snapshots = Arc::clone(&self.snapshots);
-        let newest = tokio::task::spawn_blocking(move || snapshots.newest()).await.map_err(io::Error::other)?;
+        let newest =
+            tokio::task::spawn_blocking(move || snapshots.newest()).await.map_err(io::Error::other)?;
         Ok(newest.map_err(Fault::into_io)?.map(|(meta, snapshot)| StateSnapshot { meta, snapshot }))
     }
 }
@@ -159,10 +162,18 @@ pub(crate) struct SnapshotBuilder {
     latch: Arc<FaultLatch>,
 }
 
+impl SnapshotBuilder {
+    /// A snapshot that can't be written ends the node; one that was given up for the node's end doesn't.
+    fn failed(&self, fault: Fault) -> io::Error {
+        if self.snapshots.is_stopping() { fault.into_io() } else { self.latch.raise(fault).into_io() }
+    }
+}
+
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<StateSnapshot> {
+        let turn = self.snapshots.begin().await;
         // Once there is a snapshot, the log before it may go: what the snapshot covers must be durable here too.
         let view = self.state.view();
         self.state.checkpoint().await.map_err(Fault::into_io)?;
@@ -171,10 +182,11 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             let meta = view.snapshot_meta();
             let snapshot = snapshots.write(&view)?;
             snapshots.remove_all_but(&meta)?;
+            drop(turn);
             Ok(StateSnapshot { meta, snapshot })
         });
-        let snapshot = written.await.map_err(io::Error::other)?;
+        let snapshot = written.await.map_err(io::Error::other)?.map_err(|fault| self.failed(fault))?;
         self.stats.snapshots.increment();
-        snapshot.map_err(|fault| self.latch.raise(fault).into_io())
+        Ok(snapshot)
     }
 }

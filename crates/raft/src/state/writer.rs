@@ -41,11 +41,21 @@ impl CheckpointPolicy {
 }
 
 enum StateCommand {
-    Apply { entries: Vec<Entry>, done: oneshot::Sender<Vec<Response>> },
+    Apply {
+        entries: Vec<Entry>,
+        done: oneshot::Sender<Vec<Response>>,
+    },
     /// Makes durable what isn't.
-    Checkpoint { done: oneshot::Sender<()> },
-    Install { snapshot: Box<VerifiedSnapshot>, done: oneshot::Sender<()> },
-    Stop { done: oneshot::Sender<Result<(), Fault>> },
+    Checkpoint {
+        done: oneshot::Sender<()>,
+    },
+    Install {
+        snapshot: Box<VerifiedSnapshot>,
+        done: oneshot::Sender<()>,
+    },
+    Stop {
+        done: oneshot::Sender<Result<(), Fault>>,
+    },
 }
 
 /// A handle on the state: reads at once, changes through the thread.

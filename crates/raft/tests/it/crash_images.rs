@@ -12,7 +12,7 @@ use crate::recording_disk::{Event, Image, RecordingDisk};
 
 const PROPOSERS: u64 = 8;
 const PROPOSALS_EACH: u64 = 60;
-/// Moments to try, of each kind; all of them, with `CRASH_IMAGES=all`, take minutes.
+/// Moments to try, of each kind; the ignored tests try all of them.
 const SAMPLE: usize = 250;
 const SEED: u64 = 0x5EED;
 
@@ -74,17 +74,40 @@ impl Run {
             _ => None,
         });
         let last = acknowledged.max();
-        assert!(last < Some(end), "after {happened} events: {last:?} was acknowledged, the log ends at {end}");
+        assert!(
+            last < Some(end),
+            "after {happened} events: {last:?} was acknowledged, the log ends at {end}"
+        );
         let expected = apply_all(self.commands.range(..end).map(|(_, command)| command));
-        assert!(rows(&node.view()) == expected, "after {happened} events: not the rows of the entries below {end}");
+        assert!(
+            rows(&node.view()) == expected,
+            "after {happened} events: not the rows of the entries below {end}"
+        );
         node.shutdown().await.unwrap();
     }
 
-    /// Moments spread over the run.
-    fn moments(&self) -> impl Iterator<Item = usize> + use<> {
+    /// Moments spread over the run, about this many.
+    fn moments(&self, sample: usize) -> impl Iterator<Item = usize> + use<> {
         let count = self.events.len();
-        let step = if std::env::var("CRASH_IMAGES").is_ok_and(|all| all == "all") { 1 } else { count / SAMPLE };
-        (0..=count).step_by(step.max(1))
+        (0..=count).step_by((count / sample).max(1))
+    }
+
+    async fn kill_at_each_of(&self, moments: impl Iterator<Item = usize>) {
+        let (mut image, mut performed) = (self.base.clone(), 0);
+        for moment in moments {
+            for event in &self.events[performed..moment] {
+                image.perform(event);
+            }
+            performed = moment;
+            self.check(image.clone(), moment).await;
+        }
+    }
+
+    async fn cut_power_at_each_of(&self, moments: impl Iterator<Item = usize>) {
+        for (seed, moment) in (SEED..).zip(moments) {
+            let image = self.base.clone().after_power_cut(&self.events[..moment], &mut chances(seed));
+            self.check(image, moment).await;
+        }
     }
 }
 
@@ -102,23 +125,27 @@ fn chances(seed: u64) -> impl FnMut(usize) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_at_any_moment_loses_nothing_acknowledged() {
     let run = run_under_load().await;
-    let (mut image, mut performed) = (run.base.clone(), 0);
-    for moment in run.moments() {
-        for event in &run.events[performed..moment] {
-            image.perform(event);
-        }
-        performed = moment;
-        run.check(image.clone(), moment).await;
-    }
+    run.kill_at_each_of(run.moments(SAMPLE)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_power_cut_at_any_moment_loses_nothing_acknowledged() {
     let run = run_under_load().await;
-    for (seed, moment) in (SEED..).zip(run.moments()) {
-        let image = run.base.clone().after_power_cut(&run.events[..moment], &mut chances(seed));
-        run.check(image, moment).await;
-    }
+    run.cut_power_at_each_of(run.moments(SAMPLE)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn a_kill_at_every_moment_loses_nothing_acknowledged() {
+    let run = run_under_load().await;
+    run.kill_at_each_of(run.moments(usize::MAX)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn a_power_cut_at_every_moment_loses_nothing_acknowledged() {
+    let run = run_under_load().await;
+    run.cut_power_at_each_of(run.moments(usize::MAX)).await;
 }
 
 #[tokio::test]

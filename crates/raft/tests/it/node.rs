@@ -128,5 +128,8 @@ async fn leadership_can_be_watched() {
     let mut leadership = node.leadership();
     assert!(leadership.borrow_and_update().is_here());
     node.shutdown().await.unwrap();
-    assert!(leadership.wait_for(|leadership| !leadership.is_here()).await.is_err(), "the watch outlives the node");
+    assert!(
+        leadership.wait_for(|leadership| !leadership.is_here()).await.is_err(),
+        "the watch outlives the node"
+    );
 }

@@ -15,12 +15,23 @@ const SECTOR_BYTES: usize = 512;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    Write { file: DatabaseFile, offset: usize, data: Vec<u8> },
-    SetLen { file: DatabaseFile, length: usize },
+    Write {
+        file: DatabaseFile,
+        offset: usize,
+        data: Vec<u8>,
+    },
+    SetLen {
+        file: DatabaseFile,
+        length: usize,
+    },
     /// A sync was begun: what was written before is on the disk once it has ended.
-    Sync { file: DatabaseFile },
+    Sync {
+        file: DatabaseFile,
+    },
     /// A proposal was acknowledged.
-    Acknowledged { log_index: u64 },
+    Acknowledged {
+        log_index: u64,
+    },
 }
 
 /// The bytes of both databases.
@@ -186,8 +197,14 @@ impl Image {
 
     /// What a power cut after `events` may leave: all that was synced, and of the rest, for each write, all, none
     /// or the first or last sectors of it, as `chance` has it.
-    pub(crate) fn after_power_cut(mut self, events: &[Event], chance: &mut impl FnMut(usize) -> usize) -> Image {
-        let synced = |of: DatabaseFile| events.iter().rposition(|event| matches!(event, Event::Sync { file } if *file == of));
+    pub(crate) fn after_power_cut(
+        mut self,
+        events: &[Event],
+        chance: &mut impl FnMut(usize) -> usize,
+    ) -> Image {
+        let synced = |of: DatabaseFile| {
+            events.iter().rposition(|event| matches!(event, Event::Sync { file } if *file == of))
+        };
         let (log, state) = (synced(DatabaseFile::Log), synced(DatabaseFile::State));
         for (position, event) in events.iter().enumerate() {
             let durable_to = match event {

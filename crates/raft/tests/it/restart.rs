@@ -121,3 +121,16 @@ async fn an_idle_node_checkpoints_and_then_rests() {
     assert_eq!((node.stats().checkpoints.get(), node.stats().state_syncs.get()), (checkpoints, syncs));
     node.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_in_the_middle_of_a_snapshot_is_a_clean_one() {
+    // The state was once closed under the snapshot that was being written, and the node called that a fault.
+    for round in 0..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let node = start(config(), directory.path()).await;
+        propose_all(&node, &some_commands(50)).await;
+        node.request_snapshot().await.unwrap();
+        tokio::time::sleep(Duration::from_micros(round * 200)).await;
+        node.shutdown().await.unwrap();
+    }
+}
