@@ -150,5 +150,5 @@ fn the_longest_record_fits_a_line() {
         detail: Some(Cow::Borrowed("d")),
         ..Record::of(event, u64::MAX, Timestamp::EPOCH, u64::MAX)
     };
-    assert!(sealed_line(&record).len() <= 16 << 10);
+    assert!(sealed_line(&record).len() <= 96 << 10);
 }
