@@ -1,12 +1,12 @@
 //! Who is let in: readers' addresses, proxies, the first token, lockout.
 
-use hyperion_vault_core::allowlist::Allowlist;
+use hyperion_vault_core::allowlist::{Allowlist, AllowlistError};
 use hyperion_vault_core::client_address::ProxyTrust;
 use hyperion_vault_core::lockout::LockoutConfig;
 use hyperion_vault_core::time::Seconds;
 
 use super::environment::Environment;
-use super::error::Warning;
+use super::error::{Warning, shown};
 use super::secret_text::SecretText;
 use super::table::{
     ALLOWED_IPS, AUTH_LOCKOUT_SECS, AUTH_MAX_FAILURES, AUTH_WINDOW_SECS, BOOTSTRAP_TOKEN, READ_AUTH,
@@ -44,7 +44,7 @@ pub enum ReadAuth {
 
 impl Access {
     pub(super) fn read(env: &mut Environment) -> Access {
-        let readers = env.parse(&ALLOWED_IPS, Allowlist::parse).unwrap_or_default();
+        let readers = env.parse(&ALLOWED_IPS, parse_addresses).unwrap_or_default();
         if readers.is_empty() {
             env.warn(Warning::NobodyMayRead);
         }
@@ -71,9 +71,19 @@ impl Access {
     }
 }
 
+/// The entry that is wrong is named, however long it is, in short.
+fn parse_addresses(text: &str) -> Result<Allowlist, String> {
+    Allowlist::parse(text).map_err(|error| match error {
+        AllowlistError::Malformed { entry } => {
+            format!("{} is neither an IP address nor a network in CIDR notation", shown(&entry))
+        }
+        error => error.to_string(),
+    })
+}
+
 fn read_proxies(env: &mut Environment) -> ProxyTrust {
     let trust = env.flag(&TRUST_PROXY);
-    let proxies = env.parse(&TRUSTED_PROXIES, Allowlist::parse);
+    let proxies = env.parse(&TRUSTED_PROXIES, parse_addresses);
     match (trust, proxies) {
         (true, Some(proxies)) => ProxyTrust::Proxies(proxies),
         (true, None) => {

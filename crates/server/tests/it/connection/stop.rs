@@ -5,8 +5,9 @@ use std::time::Duration;
 use hyperion_vault_server::http::serve::{ConnectionLimits, Drained};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
-use super::harness::{Served, get_request, get_until, read_to_close, read_until, short_limits};
+use super::harness::{SOON, Served, get_request, get_until, read_to_close, read_until, short_limits};
 
 /// A connection whose request to `/held` has reached its handler.
 async fn hold(served: &Served) -> TcpStream {
@@ -23,7 +24,7 @@ async fn requests_in_flight_end_and_new_connections_are_refused() {
     served.stop.cancel();
 
     while TcpStream::connect(served.address).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
     served.release.notify_one();
     let answer = read_to_close(&mut in_flight).await;
@@ -59,10 +60,11 @@ async fn a_request_whose_client_has_gone_is_carried_out_and_waited_for() {
     let served = Served::start(ConnectionLimits::default(), None).await;
     drop(hold(&served).await);
     // Let the shell see that the client is gone.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(50)).await;
     served.stop.cancel();
     served.release.notify_one();
-    served.carried_out.notified().await;
+    let carried_out = timeout(SOON, served.carried_out.notified());
+    carried_out.await.expect("the request should be carried out");
     assert_eq!(served.ended().await, Drained::Complete);
 }
 
@@ -73,7 +75,7 @@ async fn a_pipelined_second_request_is_not_begun_after_the_stop() {
     stream.write_all(get_request("/peer").as_bytes()).await.unwrap();
     served.stop.cancel();
     // Let the shell see the stop before the first answer makes room for the second request.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(50)).await;
     served.release.notify_one();
     let answers = read_until(&mut stream, "released").await;
     assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
