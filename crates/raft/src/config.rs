@@ -59,7 +59,7 @@ impl NodeConfig {
             new_disk_id,
             checkpoint_interval: Duration::from_secs(5),
             checkpoint_bytes_max: 64 * 1024 * 1024,
-            snapshot_every_entries: 5_000,
+            snapshot_every_entries: 4_000,
             log_entries_kept: 1_000,
             state_cache_bytes: 128 * 1024 * 1024,
         }

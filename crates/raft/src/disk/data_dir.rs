@@ -82,7 +82,7 @@ fn create_database(path: &Path) -> io::Result<()> {
     database.close().map_err(io::Error::other)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    sync_directory(parent(path))
 }
 
 /// Options for a file that only its owner may read, opened for reading and writing.
@@ -92,9 +92,22 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
-/// Makes a directory that only its owner may enter; one that exists stays as it is.
+/// Makes a directory, and those above it, that only their owner may enter, and makes their names durable; one
+/// that exists stays as it is.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
+    for made in missing {
+        sync_directory(parent(made))?;
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Makes created, renamed and removed names in a directory durable.

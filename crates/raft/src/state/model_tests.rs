@@ -137,48 +137,53 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The log of a run, the map it makes, and the state that must equal it.
+/// The log of a run with what each entry must come to, the map it makes, and the state that must equal it.
 struct Run {
     on_disk: OnDisk,
     model: Model,
     log: Vec<Entry>,
+    outcomes: Vec<Outcome>,
 }
 
 impl Run {
-    fn entry(&mut self, stamp: u64, command: &Command) -> (Entry, Outcome) {
-        let proposal = Proposal { stamp: Timestamp::from_unix_ms(stamp), command: command.clone() };
-        let outcome = state::apply(&proposal, &mut self.model).unwrap();
+    fn new() -> Run {
+        Run { on_disk: OnDisk::fresh(), model: Model::new(), log: Vec::new(), outcomes: Vec::new() }
+    }
+
+    fn append(&mut self, stamp: u64, command: Command) {
+        let proposal = Proposal { stamp: Timestamp::from_unix_ms(stamp), command };
+        self.outcomes.push(state::apply(&proposal, &mut self.model).unwrap());
         let leader_id = CommittedLeaderId { term: 1, node_id: 1 };
         let log_id = LogId { leader_id, index: self.log.len() as u64 };
         let payload = EntryPayload::Normal(EncodedProposal(proposal.encode().into()));
-        let entry = Entry { log_id, payload };
-        self.log.push(entry.clone());
-        (entry, outcome)
+        self.log.push(Entry { log_id, payload });
     }
 
-    async fn apply(&mut self, commands: Vec<(u64, Command)>) {
-        let made: Vec<_> = commands.iter().map(|(stamp, command)| self.entry(*stamp, command)).collect();
-        let (entries, expected): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-        let responses = self.on_disk.state.apply(entries).await.unwrap();
-        let outcomes: Vec<_> = responses.into_iter().map(|response| response.0.unwrap()).collect();
-        assert_eq!(outcomes, expected);
-    }
-
-    async fn replay(&mut self) {
+    /// Applies what the state doesn't have of the log. An entry that had been applied in part before would come
+    /// to something else now.
+    async fn catch_up(&mut self) {
         let applied = self.on_disk.state.view().applied_index();
-        let lost = applied.map_or(0, |index| usize::try_from(index).unwrap() + 1);
-        if lost < self.log.len() {
-            self.on_disk.state.apply(self.log[lost..].to_vec()).await.unwrap();
+        let from = applied.map_or(0, |index| usize::try_from(index).unwrap() + 1);
+        if from == self.log.len() {
+            return;
         }
+        let responses = self.on_disk.state.apply(self.log[from..].to_vec()).await.unwrap();
+        let outcomes: Vec<_> = responses.into_iter().map(|response| response.0.unwrap()).collect();
+        assert_eq!(outcomes, self.outcomes[from..]);
     }
 
     async fn step(mut self, step: Step) -> Run {
         match step {
-            Step::Apply(commands) => self.apply(commands).await,
+            Step::Apply(commands) => {
+                for (stamp, command) in commands {
+                    self.append(stamp, command);
+                }
+                self.catch_up().await;
+            }
             Step::Checkpoint => self.on_disk.state.checkpoint().await.unwrap(),
             Step::Crash => {
                 self.on_disk = self.on_disk.crash();
-                self.replay().await;
+                self.catch_up().await;
             }
             Step::Restart => self.on_disk = open(self.on_disk.stop().await),
             Step::Move => self.on_disk = moved(self.on_disk).await,
@@ -211,7 +216,7 @@ proptest! {
     fn the_state_is_the_map_that_the_commands_make(steps in prop::collection::vec(any_step(), 1..20)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut run = Run { on_disk: OnDisk::fresh(), model: Model::new(), log: Vec::new() };
+            let mut run = Run::new();
             for step in steps {
                 run = run.step(step).await;
             }
@@ -220,8 +225,11 @@ proptest! {
 }
 
 async fn with_some_rows() -> OnDisk {
-    let mut run = Run { on_disk: OnDisk::fresh(), model: Model::new(), log: Vec::new() };
-    run.apply((0..10).map(|number| (1, create(number, number))).collect()).await;
+    let mut run = Run::new();
+    for number in 0..10 {
+        run.append(1, create(number, number));
+    }
+    run.catch_up().await;
     run.on_disk
 }
 

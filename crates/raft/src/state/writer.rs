@@ -2,7 +2,9 @@
 //!
 //! A thread of its own rather than tokio's blocking pool: the work comes one piece after the other and always to
 //! the same file, a checkpoint may then follow a batch whose answers are already out, and no pool that is busy
-//! with something else can hold it up. The hop costs some ten microseconds of a proposal's latency.
+//! with something else can hold it up. Measured on two cores, the way there and back takes 14 µs, through the
+//! blocking pool 22 µs; `block_in_place` takes 10 µs, but stalls a worker of the runtime for every checkpoint and
+//! works on a multi-threaded runtime only.
 
 use std::io;
 use std::sync::Arc;
