@@ -20,7 +20,7 @@ pub struct CorruptRow {
     pub what: &'static str,
 }
 
-fn corrupt(key: &[u8], what: &'static str) -> CorruptRow {
+pub(super) fn corrupt(key: &[u8], what: &'static str) -> CorruptRow {
     CorruptRow { table: key.first().copied().unwrap_or(0), what }
 }
 

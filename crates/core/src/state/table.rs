@@ -12,8 +12,10 @@ pub mod token_fingerprints;
 pub mod tokens;
 pub mod versions;
 
+use minicbor::Decode;
+
 use super::rows::Rows;
-use super::{StateFault, row};
+use super::{CorruptRow, StateFault, row};
 
 /// The first byte of every key. A number once used is never used for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +57,24 @@ fn end_of_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// A record that says itself where it belongs. Held against the key it was found under, because a checksum
+/// can be computed by anybody: without it, a row copied under another's key would be taken for the other's.
+trait Keyed: for<'b> Decode<'b, ()> {
+    fn key(&self) -> Vec<u8>;
+}
+
+fn decode<T: Keyed>(key: &[u8], value: &[u8]) -> Result<T, CorruptRow> {
+    let record: T = row::decode(key, value)?;
+    if record.key() == key { Ok(record) } else { Err(row::corrupt(key, "another's record")) }
+}
+
+/// The record under `key`, if there is one.
+fn record<T: Keyed>(rows: &dyn Rows, key: &[u8]) -> Result<Option<T>, StateFault> {
+    Ok(rows.get(key)?.map(|value| decode(key, &value)).transpose()?)
+}
+
 /// At most `limit` records whose keys begin with `prefix`, from the first key that is not below `from`.
-fn records<T: for<'b> minicbor::Decode<'b, ()>>(
+fn records<T: Keyed>(
     rows: &dyn Rows,
     prefix: &[u8],
     from: &[u8],
@@ -64,7 +82,7 @@ fn records<T: for<'b> minicbor::Decode<'b, ()>>(
 ) -> Result<Vec<T>, StateFault> {
     let from = from.max(prefix);
     let found = rows.scan(from, end_of_prefix(prefix).as_deref(), limit)?;
-    found.iter().map(|(key, value)| Ok(row::decode(key, value)?)).collect()
+    found.iter().map(|(key, value)| Ok(decode(key, value)?)).collect()
 }
 
 /// The key right after `key`.
@@ -74,8 +92,29 @@ fn after(mut key: Vec<u8>) -> Vec<u8> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::rotation_due::RotationDue;
     use super::*;
+    use crate::name::SecretName;
+    use crate::time::Timestamp;
+
+    /// A copied secret was answered as the secret whose place it stood in.
+    #[test]
+    fn a_record_under_another_s_key_is_damage_even_with_a_right_checksum() {
+        let [one, other] = ["one", "other"].map(|name| RotationDue {
+            at: Timestamp::EPOCH,
+            name: SecretName::parse(name).unwrap(),
+        });
+        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        row::put(&mut rows, &one.key(), &one).unwrap();
+        assert_eq!(record(&rows, &one.key()), Ok(Some(one.clone())));
+        row::put(&mut rows, &one.key(), &other).unwrap();
+        assert!(record::<RotationDue>(&rows, &one.key()).is_err());
+        assert!(rotation_due::first(&rows, 9).is_err());
+    }
 
     #[test]
     fn the_end_of_a_prefix_is_the_first_key_that_does_not_begin_with_it() {

@@ -153,6 +153,11 @@ impl Secrets {
     pub(super) async fn open_current(&self, view: &View, secret: &Secret) -> Result<Opened, Failure> {
         let version = versions::get(&**view, &secret.name, secret.current)?
             .ok_or_else(|| Failure::internal(format!("secret {} lacks its current version", secret.name)))?;
+        // The number of the current version is not sealed. A superseded one in its place was put there by
+        // somebody else than the vault.
+        if version.expires_at.is_some() {
+            return Err(Failure::internal(format!("secret {}: current version is superseded", secret.name)));
+        }
         self.open_version(secret.clone(), secret.current, &version).await
     }
 

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::{SEPARATOR, Tag, key, records};
+use super::{Keyed, SEPARATOR, Tag, key, records};
 use crate::name::SecretName;
 use crate::secret::VersionNumber;
 use crate::state::{Rows, RowsMut, StateFault, row};
@@ -17,6 +17,12 @@ pub struct ExpiryDue {
     pub name: SecretName,
     #[n(2)]
     pub version: VersionNumber,
+}
+
+impl Keyed for ExpiryDue {
+    fn key(&self) -> Vec<u8> {
+        key_of(self)
+    }
 }
 
 fn key_of(due: &ExpiryDue) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! The unrevoked tokens of each role: why a role can't be deleted yet.
 
-use super::{SEPARATOR, Tag, key, records};
+use super::{SEPARATOR, Tag, end_of_prefix, key};
 use crate::name::{RoleName, TokenName};
 use crate::state::{Rows, RowsMut, StateFault, row};
 
@@ -14,7 +14,7 @@ fn key_of(role: &RoleName, token: &TokenName) -> Vec<u8> {
 /// [`StateFault`].
 pub fn any(rows: &dyn Rows, role: &RoleName) -> Result<bool, StateFault> {
     let prefix = key(Tag::RoleTokens, &[role.as_str().as_bytes(), &[SEPARATOR]]);
-    Ok(!records::<TokenName>(rows, &prefix, &[], 1)?.is_empty())
+    Ok(!rows.scan(&prefix, end_of_prefix(&prefix).as_deref(), 1)?.is_empty())
 }
 
 pub(crate) fn put(rows: &mut dyn RowsMut, role: &RoleName, token: &TokenName) -> Result<(), StateFault> {

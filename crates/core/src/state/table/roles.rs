@@ -1,10 +1,16 @@
 //! Roles by name.
 
-use super::{Tag, key, records};
+use super::{Keyed, Tag, key, record, records};
 use crate::limits::ROLES_MAX;
 use crate::name::RoleName;
 use crate::policy::Role;
 use crate::state::{Rows, RowsMut, StateFault, row};
+
+impl Keyed for Role {
+    fn key(&self) -> Vec<u8> {
+        key_of(&self.name)
+    }
+}
 
 fn key_of(name: &RoleName) -> Vec<u8> {
     key(Tag::Roles, &[name.as_str().as_bytes()])
@@ -13,7 +19,7 @@ fn key_of(name: &RoleName) -> Vec<u8> {
 /// # Errors
 /// [`StateFault`].
 pub fn get(rows: &dyn Rows, name: &RoleName) -> Result<Option<Role>, StateFault> {
-    row::get(rows, &key_of(name))
+    record(rows, &key_of(name))
 }
 
 /// All roles, by name.

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::{Tag, key, records};
+use super::{Keyed, Tag, key, records};
 use crate::name::SecretName;
 use crate::state::{Rows, RowsMut, StateFault, row};
 use crate::time::Timestamp;
@@ -14,6 +14,12 @@ pub struct RotationDue {
     pub at: Timestamp,
     #[n(1)]
     pub name: SecretName,
+}
+
+impl Keyed for RotationDue {
+    fn key(&self) -> Vec<u8> {
+        key_of(self)
+    }
 }
 
 fn key_of(due: &RotationDue) -> Vec<u8> {

@@ -1,9 +1,15 @@
 //! Secrets by name.
 
-use super::{Tag, after, key, records};
+use super::{Keyed, Tag, after, key, record, records};
 use crate::name::SecretName;
 use crate::secret::Secret;
 use crate::state::{Rows, RowsMut, StateFault, row};
+
+impl Keyed for Secret {
+    fn key(&self) -> Vec<u8> {
+        key_of(&self.name)
+    }
+}
 
 fn key_of(name: &SecretName) -> Vec<u8> {
     key(Tag::Secrets, &[name.as_str().as_bytes()])
@@ -12,7 +18,7 @@ fn key_of(name: &SecretName) -> Vec<u8> {
 /// # Errors
 /// [`StateFault`].
 pub fn get(rows: &dyn Rows, name: &SecretName) -> Result<Option<Secret>, StateFault> {
-    row::get(rows, &key_of(name))
+    record(rows, &key_of(name))
 }
 
 /// At most `limit` secrets whose names begin with `prefix` and come after `after_name`, by name.

@@ -1,10 +1,16 @@
 //! Tokens by name.
 
-use super::{Tag, key, records};
+use super::{Keyed, Tag, key, record, records};
 use crate::limits::TOKENS_MAX;
 use crate::name::TokenName;
 use crate::state::{Rows, RowsMut, StateFault, row};
 use crate::token::Token;
+
+impl Keyed for Token {
+    fn key(&self) -> Vec<u8> {
+        key_of(&self.name)
+    }
+}
 
 fn key_of(name: &TokenName) -> Vec<u8> {
     key(Tag::Tokens, &[name.as_str().as_bytes()])
@@ -13,7 +19,7 @@ fn key_of(name: &TokenName) -> Vec<u8> {
 /// # Errors
 /// [`StateFault`].
 pub fn get(rows: &dyn Rows, name: &TokenName) -> Result<Option<Token>, StateFault> {
-    row::get(rows, &key_of(name))
+    record(rows, &key_of(name))
 }
 
 /// All tokens, revoked ones included, by name.
