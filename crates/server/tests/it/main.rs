@@ -10,3 +10,4 @@ mod audit_query;
 mod audit_tamper;
 mod connection;
 mod hardening;
+mod tamper;
