@@ -40,6 +40,7 @@ pub(crate) struct ServerArgs {
 pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
     // Before anything secret is in memory.
     harden_process()?;
+    std::panic::set_hook(Box::new(report_panic));
     let dev = if args.dev { Some(prepare_dev(args)?) } else { None };
     let (settings, warnings) = read_settings(dev.as_ref())?;
     start_log(&settings)?;
@@ -133,6 +134,12 @@ fn print_dev(url: &str, token: &SecretText) -> anyhow::Result<()> {
     writeln!(out, "read     curl -sS {url}/v1/secrets/{name}")?;
     out.flush()?;
     Ok(())
+}
+
+/// Says where, and not what: the message of a panic could hold a value.
+fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    complain(&format!("a defect of this program: panic at {place}"));
 }
 
 /// Says something on standard error; a closed one is nobody to complain to.

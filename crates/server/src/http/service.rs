@@ -51,14 +51,10 @@ pub fn router(api: Arc<Api>) -> Router {
     Router::new().fallback(handle).with_state(api)
 }
 
-/// Serves one request in a task of its own: a client that hangs up doesn't stop what it began halfway, and
-/// nothing is left without its record.
+/// Serves one request. It runs to its end even if the client hangs up (see `serve.rs`), so that nothing is
+/// left halfway or without its record.
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let served = tokio::spawn(async move { serve(&api, request).await });
-    served.await.unwrap_or_else(|_| answer::internal())
-}
-
-async fn serve(api: &Api, request: Request) -> Response {
+    let api = &*api;
     let begun = tokio::time::Instant::now();
     let resolved = resolve(request.method().as_str(), request.uri().path());
     let endpoint = match &resolved {
@@ -115,6 +111,9 @@ fn note_route(call: &mut Call, resolved: Resolved) -> Result<&'static Route, Ref
     match resolved {
         Resolved::Endpoint { route, parameter } => {
             call.trail.asks(action(route.endpoint), route.success);
+            if !parameter.is_empty() {
+                call.trail.about(&parameter);
+            }
             call.parameter = parameter;
             Ok(route)
         }
