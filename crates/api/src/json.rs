@@ -1,7 +1,8 @@
 //! JSON bodies, read strictly: no unknown field, no duplicate key, no mistyped value; and an error never
 //! repeats what was submitted, which may be a secret.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
 
 /// Why a body isn't what the endpoint takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +18,38 @@ pub struct InvalidBody {
 /// # Errors
 /// [`InvalidBody`] says where and what was expected. Nesting deeper than `serde_json`'s limit of 128 is one.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidBody> {
-    serde_json::from_slice(body).map_err(|error| InvalidBody {
+    serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| InvalidBody {
         what: describe(&error),
         line: error.line(),
         column: error.column(),
     })
+}
+
+/// A value that is written as a JSON object and as nothing else. By itself, `serde` takes an array of a
+/// struct's fields for the struct too.
+#[derive(Debug, Clone)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        T::deserialize(ObjectOnly(deserializer)).map(Object)
+    }
+}
+
+/// Asks for an object, whatever it is asked for.
+struct ObjectOnly<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
 }
 
 /// What went wrong, made of the names that our own types declare and of nothing else.
@@ -52,9 +80,14 @@ fn without_position(text: &str) -> &str {
 }
 
 #[cfg(test)]
+#[path = "json_property_tests.rs"]
+mod property_tests;
+
+#[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::roles::{CreateRoleRequest, SetPermissionsRequest};
     use crate::secrets::{CreateSecretRequest, VerifyRequest};
     use crate::tokens::IssueTokenRequest;
 
@@ -100,6 +133,21 @@ mod tests {
         ] {
             let message = refuse::<CreateSecretRequest>(&body);
             assert!(!message.contains("CANARY"), "{message}");
+        }
+    }
+
+    /// An array of a struct's fields, and a word written as an object, were taken for what they are not.
+    #[test]
+    fn nothing_but_an_object_is_an_object_and_nothing_but_a_string_is_a_word() {
+        for body in [r#"["CANARY"]"#, r#""CANARY""#, "7", "null", "[]", ""] {
+            refuse::<VerifyRequest>(body);
+        }
+        refuse::<SetPermissionsRequest>(r#"{"permissions":[["read","*"]]}"#);
+        refuse::<CreateRoleRequest>(r#"{"name":"r","permissions":[["read","*"]]}"#);
+        for kind in [r#"{"manual":null}"#, "0", "null", r#"["manual"]"#, r#""Manual""#] {
+            let message =
+                refuse::<CreateSecretRequest>(&format!(r#"{{"name":"n","kind":{kind},"value":"v"}}"#));
+            assert!(message.contains("manual or automatic"), "{message}");
         }
     }
 

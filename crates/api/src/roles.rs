@@ -3,6 +3,7 @@
 use hyperion_vault_core::policy::{Role, Rule};
 use serde::{Deserialize, Serialize};
 
+use crate::json::Object;
 use crate::time::rfc3339;
 
 /// One rule: what may be done on which names.
@@ -23,14 +24,14 @@ pub struct CreateRoleRequest {
     #[serde(default)]
     pub is_admin: Option<bool>,
     #[serde(default)]
-    pub permissions: Option<Vec<Permission>>,
+    pub permissions: Option<Vec<Object<Permission>>>,
 }
 
 /// `PUT /v1/roles/{name}/permissions`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetPermissionsRequest {
-    pub permissions: Vec<Permission>,
+    pub permissions: Vec<Object<Permission>>,
 }
 
 /// A role.

@@ -1,21 +1,49 @@
 //! Secrets on the wire.
 
+use std::fmt;
+
 use hyperion_vault_core::secret as domain;
 use hyperion_vault_core::secret::{Secret, Version, VersionNumber};
 use hyperion_vault_core::time::{Seconds, Timestamp};
+use serde::de::{Error, Unexpected, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::text::SecretText;
 use crate::time::rfc3339;
 
-/// Who changes the material.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who changes the material: `manual` or `automatic`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Manual,
     Automatic,
+}
+
+/// Written by hand: `serde`'s own takes `{"manual": null}` too.
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
+        deserializer.deserialize_str(KindVisitor)
+    }
+}
+
+struct KindVisitor;
+
+impl Visitor<'_> for KindVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("manual or automatic")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Kind, E> {
+        match text {
+            "manual" => Ok(Kind::Manual),
+            "automatic" => Ok(Kind::Automatic),
+            other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+        }
+    }
 }
 
 /// What the material is.

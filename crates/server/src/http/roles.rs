@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use hyperion_vault_api::json::Object;
 use hyperion_vault_api::roles::{CreateRoleRequest, Permission, RoleInfo, SetPermissionsRequest};
 use hyperion_vault_core::name::RoleName;
 use hyperion_vault_core::policy::{Action, AdminPermit, PathPattern, Rule};
@@ -83,8 +84,9 @@ fn parse_name(name: &str, call: &mut Call) -> Result<RoleName, Failure> {
     RoleName::parse(name).map_err(|error| Failure::Invalid(format!("name {error}")))
 }
 
-fn parse_rules(permissions: &[Permission]) -> Result<Vec<Rule>, Failure> {
-    permissions.iter().enumerate().map(|(index, permission)| parse_rule(index, permission)).collect()
+fn parse_rules(permissions: &[Object<Permission>]) -> Result<Vec<Rule>, Failure> {
+    let rules = permissions.iter().enumerate();
+    rules.map(|(index, Object(permission))| parse_rule(index, permission)).collect()
 }
 
 fn parse_rule(index: usize, permission: &Permission) -> Result<Rule, Failure> {

@@ -73,6 +73,10 @@ fn takes_slash(endpoint: Endpoint) -> bool {
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn endpoint(method: &str, path: &str) -> (Endpoint, String) {
@@ -112,6 +116,45 @@ mod tests {
             (Endpoint::VerifySecret, name("a/rotate"))
         );
         assert!(matches!(resolve("POST", "/v1/secrets/a%2Frotate"), Resolved::OtherMethods(_)));
+    }
+
+    /// What a path is put together from by somebody who looks for a gap.
+    const PIECES: [&str; 16] = [
+        "/v1/secrets",
+        "/v1/versions",
+        "/v1/roles",
+        "/v1/admin/lockouts",
+        "/rotate",
+        "/verify",
+        "/permissions",
+        "/",
+        "%2F",
+        "%00",
+        "%ff",
+        "%",
+        "%2",
+        "..",
+        "\u{202e}",
+        "a",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_path_panics(method in "[A-Z]{1,7}", path: String) {
+            resolve(&method, &path);
+            resolve(&method, &format!("/v1/secrets/{path}"));
+        }
+
+        #[test]
+        fn what_is_found_is_what_the_path_says(pieces in vec(select(&PIECES[..]), 0..8)) {
+            let path = pieces.concat();
+            let said = percent_decode_str(&path).decode_utf8_lossy();
+            for method in ["GET", "PUT", "POST", "DELETE"] {
+                let Resolved::Endpoint { route, parameter } = resolve(method, &path) else { continue };
+                prop_assert_eq!(route.path.replace(PARAMETER, &parameter), said.as_ref());
+                prop_assert_eq!(route.method, method);
+            }
+        }
     }
 
     #[test]
