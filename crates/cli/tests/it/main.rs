@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod answers;
+mod audit_outage;
+mod audit_pages;
+mod audit_trail;
 mod callers;
 mod client_address;
 mod connection;
@@ -10,6 +13,7 @@ mod docs;
 mod first_tour;
 mod lockout;
 mod matrix;
+mod small_disk;
 mod tokens;
 mod trail;
 mod vault;
