@@ -100,7 +100,7 @@ async fn load(node: &Arc<Node>, proposers: u64, proposals: u64) -> Vec<Duration>
 }
 
 fn file_bytes(directory: &Path) -> u64 {
-    ["raft-log.redb", "state.redb"]
+    ["vault.raft.redb", "vault.redb"]
         .map(|name| {
             let bytes = std::fs::metadata(directory.join(name)).unwrap().len();
             println!("  {name}: {:.1} MiB", bytes as f64 / 1_048_576.0);

@@ -43,8 +43,8 @@ impl Storage {
         if state_identity.is_none() {
             state.initialise(&identity)?;
         }
-        let snapshots = SnapshotDir::open(disk.directory())
-            .map_err(|source| StartError::DataDir { path: disk.directory().to_owned(), source })?;
+        let snapshots = SnapshotDir::open(disk.snapshots())
+            .map_err(|source| StartError::DataDir { path: disk.snapshots().to_owned(), source })?;
         Ok(Storage {
             recovered: log.recover()?,
             log,

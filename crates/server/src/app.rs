@@ -149,7 +149,7 @@ impl Parts {
         keys: Arc<CachedKeys<LocalProvider>>,
         on_fault: OnFault,
     ) -> Result<Parts, AppError> {
-        let disk = Arc::new(DataDir::open(settings.storage.dir())?);
+        let disk = Arc::new(DataDir::beside(&settings.storage.state_file)?);
         let audit = Arc::new(AuditLog::open(settings.audit.clone(), Arc::clone(&clock), settings.node.id)?);
         let mut disk_id = [0; 16];
         entropy.fill(&mut disk_id);

@@ -1,11 +1,12 @@
-//! The data directory of a node in production.
+//! The files of a node in production. All are named after the state's, so that two nodes can share a
+//! directory.
 //!
 //! ```text
-//! <dir>/            0700
-//!   lock            held while a process has the directory open
-//!   raft-log.redb   0600
-//!   state.redb      0600
-//!   snapshots/      0700, files 0600
+//! <dir>/               0700
+//!   vault.redb         0600
+//!   vault.raft.redb    0600
+//!   vault.snapshots/   0700, files 0600
+//!   vault.lock         held while a process has the files open
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -21,39 +22,60 @@ use crate::error::StartError;
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-const LOCK_FILE: &str = "lock";
+/// The name of the state's file where only a directory is given.
+const STATE_FILE: &str = "vault.redb";
+const LOG_EXTENSION: &str = "raft.redb";
+const SNAPSHOTS_EXTENSION: &str = "snapshots";
+const LOCK_EXTENSION: &str = "lock";
 /// A database file under construction; never opened as one.
 const UNFINISHED_SUFFIX: &str = "new";
 
-/// A directory that belongs to this process for as long as the value lives.
+/// Files that belong to this process for as long as the value lives.
 #[derive(Debug)]
 pub struct DataDir {
-    path: PathBuf,
+    state_file: PathBuf,
+    snapshots: PathBuf,
     /// Locked; the operating system lets go of it when the process ends, however it ends.
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes the directory if it isn't there and takes it for this process.
+    /// The files in `directory`, under their usual names.
     ///
     /// # Errors
-    /// [`StartError::InUse`] when another process has it, [`StartError::DataDir`] when it can't be made.
-    pub fn open(path: &Path) -> Result<DataDir, StartError> {
-        let failed = |source| StartError::DataDir { path: path.to_owned(), source };
-        create_directory(path).map_err(failed)?;
-        let lock = private_file().create(true).truncate(false).open(path.join(LOCK_FILE)).map_err(failed)?;
+    /// As [`DataDir::beside`].
+    pub fn open(directory: &Path) -> Result<DataDir, StartError> {
+        DataDir::beside(&directory.join(STATE_FILE))
+    }
+
+    /// The files around this state file. Makes its directory if it isn't there and takes the files for this
+    /// process.
+    ///
+    /// # Errors
+    /// [`StartError::InUse`] when another process has them, [`StartError::DataDir`] when the directory can't
+    /// be made.
+    pub fn beside(state_file: &Path) -> Result<DataDir, StartError> {
+        let directory = parent(state_file);
+        let failed = |source| StartError::DataDir { path: directory.to_owned(), source };
+        create_directory(directory).map_err(failed)?;
+        let lock_file = state_file.with_extension(LOCK_EXTENSION);
+        let lock = private_file().create(true).truncate(false).open(lock_file).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(DataDir { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StartError::InUse { path: path.to_owned() }),
+            Ok(()) => Ok(DataDir {
+                state_file: state_file.to_owned(),
+                snapshots: state_file.with_extension(SNAPSHOTS_EXTENSION),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(StartError::InUse { path: directory.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
 
     fn file(&self, file: DatabaseFile) -> PathBuf {
-        self.path.join(match file {
-            DatabaseFile::Log => "raft-log.redb",
-            DatabaseFile::State => "state.redb",
-        })
+        match file {
+            DatabaseFile::Log => self.state_file.with_extension(LOG_EXTENSION),
+            DatabaseFile::State => self.state_file.clone(),
+        }
     }
 }
 
@@ -68,7 +90,11 @@ impl Disk for DataDir {
     }
 
     fn directory(&self) -> &Path {
-        &self.path
+        parent(&self.state_file)
+    }
+
+    fn snapshots(&self) -> &Path {
+        &self.snapshots
     }
 }
 

@@ -42,6 +42,9 @@ pub trait Disk: Send + Sync {
     /// What the operating system said.
     fn open(&self, file: DatabaseFile) -> io::Result<Box<dyn StorageBackend>>;
 
-    /// The directory of the databases, for messages and for the `snapshots` directory in it.
+    /// The directory of the databases, for messages.
     fn directory(&self) -> &Path;
+
+    /// The directory for snapshots; made when it isn't there.
+    fn snapshots(&self) -> &Path;
 }

@@ -34,6 +34,10 @@ impl Disk for MemoryDisk {
     fn directory(&self) -> &std::path::Path {
         std::path::Path::new("memory")
     }
+
+    fn snapshots(&self) -> &std::path::Path {
+        self.directory()
+    }
 }
 
 impl StorageBackend for MemoryDisk {

@@ -15,7 +15,6 @@ use crate::fault::Fault;
 use crate::state::StateView;
 use crate::types::SnapshotMeta;
 
-const DIRECTORY: &str = "snapshots";
 const EXTENSION: &str = "hvsnap";
 /// A file under construction; removed when the directory is opened.
 const PARTIAL_EXTENSION: &str = "partial";
@@ -32,10 +31,10 @@ pub(crate) struct SnapshotDir {
 
 impl SnapshotDir {
     /// Makes the directory if it isn't there, and clears what a crash left half-written.
-    pub(crate) fn open(data_dir: &Path) -> io::Result<SnapshotDir> {
-        let path = data_dir.join(DIRECTORY);
-        create_directory(&path)?;
-        let directory = SnapshotDir { path, writing: Arc::default(), stopping: AtomicBool::new(false) };
+    pub(crate) fn open(path: &Path) -> io::Result<SnapshotDir> {
+        create_directory(path)?;
+        let directory =
+            SnapshotDir { path: path.to_owned(), writing: Arc::default(), stopping: AtomicBool::new(false) };
         for partial in directory.files(PARTIAL_EXTENSION)? {
             fs::remove_file(partial)?;
         }

@@ -110,7 +110,7 @@ fn a_later_format_is_refused_by_number() {
 fn what_a_crash_left_half_written_is_cleared() {
     let directory = tempfile::tempdir().unwrap();
     SnapshotDir::open(directory.path()).unwrap();
-    let partial = directory.path().join("snapshots/1-1.partial");
+    let partial = directory.path().join("1-1.partial");
     fs::write(&partial, b"half").unwrap();
     SnapshotDir::open(directory.path()).unwrap();
     assert!(!partial.exists());
@@ -120,8 +120,8 @@ fn what_a_crash_left_half_written_is_cleared() {
 fn an_unreadable_snapshot_is_passed_over_for_an_older_one() {
     let directory = tempfile::tempdir().unwrap();
     let snapshots = SnapshotDir::open(directory.path()).unwrap();
-    fs::write(directory.path().join("snapshots/1.hvsnap"), snapshot(&rows())).unwrap();
-    fs::write(directory.path().join("snapshots/2.hvsnap"), b"nothing").unwrap();
+    fs::write(directory.path().join("1.hvsnap"), snapshot(&rows())).unwrap();
+    fs::write(directory.path().join("2.hvsnap"), b"nothing").unwrap();
     let (newest, _) = snapshots.newest().unwrap().unwrap();
     assert_eq!(newest, meta());
 }

@@ -55,7 +55,7 @@ impl OnDisk {
     /// The same files as a `kill -9` would leave them now.
     fn crash(self) -> OnDisk {
         let after = tempfile::tempdir().unwrap();
-        for name in ["raft-log.redb", "state.redb"] {
+        for name in ["vault.raft.redb", "vault.redb"] {
             fs::copy(self.directory.path().join(name), after.path().join(name)).unwrap();
         }
         open(after)
@@ -237,7 +237,8 @@ async fn with_some_rows() -> OnDisk {
 async fn a_damaged_snapshot_is_refused_and_changes_nothing() {
     let mut from = with_some_rows().await;
     let snapshot = from.machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
-    let file = fs::read_dir(from.directory.path().join("snapshots")).unwrap().next().unwrap().unwrap().path();
+    let file =
+        fs::read_dir(from.directory.path().join("vault.snapshots")).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&file).unwrap();
 
     let mut to = OnDisk::fresh();

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hyperion_vault_raft::{DataDir, DatabaseFile, StartError};
+use hyperion_vault_raft::{DataDir, DatabaseFile, Disk, StartError};
 
 use crate::fixture::*;
 
@@ -35,8 +35,10 @@ async fn only_the_owner_can_read_it() {
     node.request_snapshot().await.unwrap();
     node.shutdown().await.unwrap();
     assert_eq!(mode(&directory), 0o700);
-    assert_eq!(mode(&directory.join("snapshots")), 0o700);
-    for entry in fs::read_dir(&directory).unwrap().chain(fs::read_dir(directory.join("snapshots")).unwrap()) {
+    assert_eq!(mode(&directory.join("vault.snapshots")), 0o700);
+    for entry in
+        fs::read_dir(&directory).unwrap().chain(fs::read_dir(directory.join("vault.snapshots")).unwrap())
+    {
         let path = entry.unwrap().path();
         assert!(path.is_dir() || mode(&path) == 0o600, "{}", path.display());
     }
@@ -65,7 +67,7 @@ async fn the_data_of_another_node_is_refused() {
 #[tokio::test]
 async fn a_lost_log_is_refused() {
     let directory = used().await;
-    fs::remove_file(directory.path().join("raft-log.redb")).unwrap();
+    fs::remove_file(directory.path().join("vault.raft.redb")).unwrap();
     assert!(matches!(refusal(directory.path()).await, StartError::LogLost));
 }
 
@@ -75,14 +77,14 @@ async fn files_of_two_disks_are_refused() {
     let mut config = config();
     config.new_disk_id = [8; 16];
     start(config, other.path()).await.shutdown().await.unwrap();
-    fs::copy(other.path().join("raft-log.redb"), directory.path().join("raft-log.redb")).unwrap();
+    fs::copy(other.path().join("vault.raft.redb"), directory.path().join("vault.raft.redb")).unwrap();
     assert!(matches!(refusal(directory.path()).await, StartError::Mixed));
 }
 
 #[tokio::test]
 async fn one_file_in_the_place_of_the_other_is_refused() {
     let directory = used().await;
-    fs::copy(directory.path().join("state.redb"), directory.path().join("raft-log.redb")).unwrap();
+    fs::copy(directory.path().join("vault.redb"), directory.path().join("vault.raft.redb")).unwrap();
     let refusal = refusal(directory.path()).await;
     assert!(matches!(refusal, StartError::Foreign { file: DatabaseFile::Log }), "{refusal}");
 }
@@ -90,7 +92,7 @@ async fn one_file_in_the_place_of_the_other_is_refused() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused() {
     let directory = used().await;
-    fs::write(directory.path().join("state.redb"), b"something else entirely").unwrap();
+    fs::write(directory.path().join("vault.redb"), b"something else entirely").unwrap();
     let refusal = refusal(directory.path()).await;
     assert!(matches!(refusal, StartError::Unreadable { file: DatabaseFile::State, .. }), "{refusal}");
 }
@@ -98,7 +100,7 @@ async fn a_file_that_is_no_database_is_refused() {
 #[tokio::test]
 async fn a_database_of_something_else_is_refused() {
     let directory = used().await;
-    let path = directory.path().join("state.redb");
+    let path = directory.path().join("vault.redb");
     fs::remove_file(&path).unwrap();
     let database = redb::Database::create(&path).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -112,8 +114,17 @@ async fn a_database_of_something_else_is_refused() {
 #[tokio::test]
 async fn a_lost_state_is_made_again_from_the_log() {
     let directory = used().await;
-    fs::remove_file(directory.path().join("state.redb")).unwrap();
+    fs::remove_file(directory.path().join("vault.redb")).unwrap();
     let node = start(config(), directory.path()).await;
     assert_eq!(rows(&node.view()), apply_all(&[create(1, 100)]));
     node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_nodes_share_a_directory_under_names_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| DataDir::beside(&directory.path().join(name));
+    let (one, two) = (open("one.redb").unwrap(), open("two.redb").unwrap());
+    assert!(open("one.redb").unwrap_err().to_string().contains("in use by another process"));
+    assert_ne!(one.snapshots(), two.snapshots());
 }

@@ -58,7 +58,7 @@ pub(crate) async fn start(config: NodeConfig, directory: &Path) -> Node {
 /// The files of a resting node as a `kill -9` would leave them. The state is copied first: it must never be ahead
 /// of the log.
 pub(crate) fn copy_as_killed(from: &Path, to: &Path) {
-    for name in ["state.redb", "raft-log.redb"] {
+    for name in ["vault.redb", "vault.raft.redb"] {
         fs::copy(from.join(name), to.join(name)).unwrap();
     }
 }

@@ -121,6 +121,10 @@ impl Disk for RecordingDisk {
     fn directory(&self) -> &Path {
         self.directory.path()
     }
+
+    fn snapshots(&self) -> &Path {
+        self.directory.path()
+    }
 }
 
 #[derive(Debug)]

@@ -100,7 +100,7 @@ async fn a_lost_state_with_a_purged_log_is_restored_from_the_snapshot() {
     node.shutdown().await.unwrap();
     drop(node);
 
-    std::fs::remove_file(directory.path().join("state.redb")).unwrap();
+    std::fs::remove_file(directory.path().join("vault.redb")).unwrap();
     let node = start(busy_config(), directory.path()).await;
     assert_eq!(rows(&node.view()), apply_all(&commands));
     node.shutdown().await.unwrap();

@@ -8,12 +8,8 @@ use super::table::{DATA_DIR, DB_PATH};
 /// The files of one node. The paths are not checked: opening them is what tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Storage {
-    /// The replicated state.
+    /// The replicated state; the log and the snapshots lie beside it, named after it.
     pub state_file: PathBuf,
-    /// The Raft log, beside the state: `vault.raft.redb` beside `vault.redb`.
-    pub log_file: PathBuf,
-    /// The snapshots, beside the state: `vault.snapshots`.
-    pub snapshots_dir: PathBuf,
 }
 
 impl Storage {
@@ -24,17 +20,7 @@ impl Storage {
             env.refuse(&DB_PATH, "does not end in the name of a file");
         }
         // Joining an absolute path takes it as it is.
-        Storage::at(data_dir.join(state))
-    }
-
-    /// The files around this state file.
-    #[must_use]
-    pub fn at(state_file: PathBuf) -> Storage {
-        Storage {
-            log_file: state_file.with_extension("raft.redb"),
-            snapshots_dir: state_file.with_extension("snapshots"),
-            state_file,
-        }
+        Storage { state_file: data_dir.join(state) }
     }
 
     /// The directory that holds the state file; never empty.

@@ -138,7 +138,7 @@ pub const DB_PATH: Setting = Setting {
     name: "VAULT_DB_PATH",
     values: Values::Path,
     default: Default::Is("vault.redb"),
-    doc: "Only its directory counts: the node's files lie there, under names of their own.",
+    doc: "File of the replicated state. The log (`.raft.redb`), the snapshots (`.snapshots`) and the lock (`.lock`) lie beside it.",
 };
 pub const KMS_MODE: Setting = Setting {
     name: "VAULT_KMS_MODE",

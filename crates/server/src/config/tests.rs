@@ -42,7 +42,7 @@ fn the_defaults_are_those_of_the_table() {
     let settings = settings(&[]);
     assert_eq!(settings.listen, Listen::EveryInterface { port: 8200 });
     assert_eq!(settings.tls, None);
-    assert_eq!(settings.storage, Storage::at("vault.redb".into()));
+    assert_eq!(settings.storage, Storage { state_file: "vault.redb".into() });
     assert_eq!(settings.keys.data_key_cache_ttl.get(), 300);
     assert!(settings.access.readers.is_empty());
     assert_eq!(settings.access.proxies, ProxyTrust::Nobody);
@@ -194,18 +194,16 @@ fn plain_http_is_warned_of_unless_nobody_else_can_listen_in() {
 }
 
 #[test]
-fn the_files_of_a_node_lie_together() {
+fn the_state_lies_where_the_settings_say() {
     let storage = |vars: &[_]| settings(vars).storage;
     let with_dir = storage(&[("VAULT_DATA_DIR", "/var/lib/vault")]);
     assert_eq!(with_dir.state_file, PathBuf::from("/var/lib/vault/vault.redb"));
-    assert_eq!(with_dir.log_file, PathBuf::from("/var/lib/vault/vault.raft.redb"));
-    assert_eq!(with_dir.snapshots_dir, PathBuf::from("/var/lib/vault/vault.snapshots"));
     assert_eq!(with_dir.dir(), Path::new("/var/lib/vault"));
 
     let relative = storage(&[("VAULT_DATA_DIR", "/d"), ("VAULT_DB_PATH", "x/state.db")]);
     assert_eq!(relative.state_file, PathBuf::from("/d/x/state.db"));
     let absolute = storage(&[("VAULT_DATA_DIR", "/d"), ("VAULT_DB_PATH", "/e/state.db")]);
-    assert_eq!(absolute.log_file, PathBuf::from("/e/state.raft.redb"));
+    assert_eq!(absolute.state_file, PathBuf::from("/e/state.db"));
     assert_eq!(storage(&[]).dir(), Path::new("."));
     assert_eq!(refusals(&[("VAULT_DB_PATH", "..")]), ["VAULT_DB_PATH: does not end in the name of a file"]);
 }
