@@ -7,13 +7,14 @@ mod examples;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dev_vault::DevVault;
 use examples::{examples, run};
 use hyperion_vault_api::endpoint::ROUTES;
 use hyperion_vault_server::audit::{Action, Outcome};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// A document of the project, by its path from the root.
 fn document(path: &str) -> String {
@@ -226,8 +227,8 @@ fn the_script_of_the_audit_document_finds_a_log_whole_or_names_the_place() {
 }
 
 fn last_number(text: &str) -> String {
-    let numbers = text.split(|char: char| !char.is_ascii_digit()).filter(|part| !part.is_empty());
-    numbers.last().unwrap().to_owned()
+    let mut numbers = text.rsplit(|char: char| !char.is_ascii_digit()).filter(|part| !part.is_empty());
+    numbers.next().unwrap().to_owned()
 }
 
 /// The first block of `language`.
