@@ -64,20 +64,34 @@ impl Vault {
     /// Starts the process on the data that is there.
     pub(crate) fn resume(&mut self) {
         assert!(self.running.is_none(), "runs already");
-        let log = self.log_path();
-        let child = Command::new(env!("CARGO_BIN_EXE_hyperion-vault"))
+        let child = self.command().spawn().unwrap();
+        let mut running = Running { child, address: String::new() };
+        running.address = wait_for_address(&mut running.child, &self.log_path());
+        self.running = Some(running);
+    }
+
+    /// Starts the process and kills it so soon after, however far it has come.
+    pub(crate) fn resume_and_kill(&mut self, after: Duration) {
+        assert!(self.running.is_none(), "runs already");
+        let mut child = self.command().spawn().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test that waits for a process")]
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// The process as [`Vault::resume`] starts it, its output into the files of this start.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hyperion-vault"));
+        command
             .arg("server")
             .env_clear()
             .envs(&self.settings)
             .env("VAULT_DATA_DIR", self.data_dir())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let mut running = Running { child, address: String::new() };
-        running.address = wait_for_address(&mut running.child, &log);
-        self.running = Some(running);
+            .stdout(File::create(self.home().join("stdout.log")).unwrap())
+            .stderr(File::create(self.log_path()).unwrap());
+        command
     }
 
     /// `kill -9`.
@@ -97,6 +111,11 @@ impl Vault {
 
     pub(crate) fn pid(&self) -> u32 {
         self.running.as_ref().unwrap().child.id()
+    }
+
+    /// What there is of it on the disk: its data directory and what the latest start said.
+    pub(crate) fn home(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {

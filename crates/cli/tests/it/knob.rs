@@ -1,0 +1,22 @@
+//! What a run of the tests can be told from outside: their seed, and how long they go on.
+
+/// `VAULT_TEST_SEED`, or a new seed for every run. The test prints it, so that a run can be had again.
+pub(crate) fn seed() -> u64 {
+    number("VAULT_TEST_SEED").unwrap_or_else(|| fastrand::u64(..))
+}
+
+/// `VAULT_TEST_ROUNDS`, or this many.
+pub(crate) fn rounds(default: u64) -> u64 {
+    number("VAULT_TEST_ROUNDS").unwrap_or(default)
+}
+
+/// `VAULT_TEST_FULL=1`: the sizes that are promised rather than the ones that every run has time for.
+pub(crate) fn full() -> bool {
+    number("VAULT_TEST_FULL") == Some(1)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own knob, not a setting of the vault")]
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
