@@ -21,17 +21,33 @@ pub(crate) struct Need {
 }
 
 /// All of them.
-pub(crate) const NEEDS: &[Need] = &[Need {
-    what: "the right to mount a small tmpfs",
-    used_by: "the tests of a full disk",
-    // In a mount namespace of its own, of which nothing is left behind.
-    check: Step {
-        program: "unshare",
-        args: &["--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "xtask", "/mnt"],
+pub(crate) const NEEDS: &[Need] = &[
+    Need {
+        what: "the right to mount a small tmpfs",
+        used_by: "the tests of a full disk",
+        // In a mount namespace of its own, of which nothing is left behind.
+        check: Step {
+            program: "unshare",
+            args: &["--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "xtask", "/mnt"],
+        },
+        provide: None,
+        advice: "run `cargo xtask test` as root",
     },
-    provide: None,
-    advice: "run `cargo xtask test` as root",
-}];
+    tool("curl"),
+    tool("openssl"),
+    tool("python3"),
+];
+
+/// A program that commands in the documents use.
+const fn tool(program: &'static str) -> Need {
+    Need {
+        what: program,
+        used_by: "tests that run the documents' commands",
+        check: Step { program, args: &["--help"] },
+        provide: None,
+        advice: "install it with the system's packages",
+    }
+}
 
 /// Provides what is missing, and says loudly what stays so. A test whose need isn't met says itself that it
 /// was skipped; nothing fails for it here.
