@@ -30,6 +30,7 @@ fn paste(line: &str) -> String {
 }
 
 /// Whether a program that the documents use is there. Where it isn't, says so: the test is skipped.
+#[expect(clippy::print_stderr, reason = "a test that is skipped has to say so")]
 fn has(program: &str) -> bool {
     let found =
         Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
