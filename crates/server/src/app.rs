@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperion_vault_core::ports::{Clock, Entropy};
-use hyperion_vault_kms::{CacheConfig, CachedKeys, LocalProvider, MasterKeyError, parse_master_key};
+use hyperion_vault_kms::{CacheConfig, CachedKeys, LocalProvider};
 use hyperion_vault_raft::{DataDir, Node, NodeConfig, OnFault, StartError};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -54,8 +54,6 @@ pub struct App {
 /// Why a vault doesn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("VAULT_LOCAL_MASTER_KEY: {0}")]
-    MasterKey(#[from] MasterKeyError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -99,11 +97,11 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`]; nothing is left running.
-    pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, AppError> {
+    pub async fn start(mut settings: Settings, on_fault: OnFault) -> Result<App, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(crate::adapters::clock::SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(crate::adapters::entropy::OsEntropy);
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
-        let keys = Arc::new(key_provider(&settings.keys, &entropy)?);
+        let keys = Arc::new(key_provider(&mut settings.keys, &entropy));
         let listener = bind(&settings.listen).await?;
         let parts = Parts::open(&settings, clock, entropy, keys, on_fault).await?;
         if let Err(error) = parts.prepare(&settings).await {
@@ -256,17 +254,15 @@ impl Parts {
     }
 }
 
-fn key_provider(
-    keys: &Keys,
-    entropy: &Arc<dyn Entropy>,
-) -> Result<CachedKeys<LocalProvider>, MasterKeyError> {
-    let KeyProvider::Local { master_key } = &keys.provider;
-    let provider = match master_key {
-        Some(text) => LocalProvider::from_master_key(parse_master_key(text.expose())?, Arc::clone(entropy)),
+/// Takes the master key out of the settings: one place has it.
+fn key_provider(keys: &mut Keys, entropy: &Arc<dyn Entropy>) -> CachedKeys<LocalProvider> {
+    let KeyProvider::Local { master_key } = &mut keys.provider;
+    let provider = match master_key.take() {
+        Some(key) => LocalProvider::from_master_key(key, Arc::clone(entropy)),
         None => LocalProvider::ephemeral(Arc::clone(entropy)),
     };
     let ttl = Duration::from_secs(keys.data_key_cache_ttl.get());
-    Ok(CachedKeys::new(provider, CacheConfig { ttl, entries_max: CACHED_DATA_KEYS_MAX }))
+    CachedKeys::new(provider, CacheConfig { ttl, entries_max: CACHED_DATA_KEYS_MAX })
 }
 
 async fn sweep(keys: Arc<CachedKeys<LocalProvider>>) {

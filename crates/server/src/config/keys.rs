@@ -1,10 +1,11 @@
 //! Who holds the master key, and how long unwrapped data keys live.
 
 use hyperion_vault_core::time::Seconds;
+use hyperion_vault_crypto::MasterKey;
+use hyperion_vault_kms::parse_master_key;
 
 use super::environment::{Environment, not_one_of};
 use super::error::Warning;
-use super::secret_text::SecretText;
 use super::table::{DEK_CACHE_TTL_SECS, KMS_MODE, LOCAL_MASTER_KEY};
 
 /// Key management.
@@ -17,8 +18,8 @@ pub struct Keys {
 /// Which provider wraps the data keys.
 pub enum KeyProvider {
     Local {
-        /// Base64 of 32 bytes, not decoded yet. `None`: a random one for the life of the process.
-        master_key: Option<SecretText>,
+        /// `None`: a random one for the life of the process.
+        master_key: Option<MasterKey>,
     },
 }
 
@@ -29,11 +30,17 @@ impl Keys {
             "aws" => Err("aws, the default, is not in this version; set VAULT_KMS_MODE=local".to_owned()),
             _ => Err(not_one_of(text, KMS_MODE.values.words())),
         });
-        let master_key = env.secret(&LOCAL_MASTER_KEY);
-        if local.is_some() && master_key.is_none() {
+        let master_key = read_master_key(env);
+        if local.is_some() && !env.is_given(&LOCAL_MASTER_KEY) {
             env.warn(Warning::EphemeralMasterKey);
         }
         let data_key_cache_ttl = Seconds::new(env.number(&DEK_CACHE_TTL_SECS));
         Keys { provider: KeyProvider::Local { master_key }, data_key_cache_ttl }
     }
+}
+
+fn read_master_key(env: &mut Environment) -> Option<MasterKey> {
+    let text = env.secret(&LOCAL_MASTER_KEY)?;
+    let parsed = parse_master_key(text.expose());
+    parsed.map_err(|error| env.refuse(&LOCAL_MASTER_KEY, error.to_string())).ok()
 }
