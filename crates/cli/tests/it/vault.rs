@@ -61,6 +61,11 @@ impl Vault {
         self.settings.insert(name.to_owned(), value.to_owned());
     }
 
+    /// Takes a setting away; it counts from the next start.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.settings.remove(name);
+    }
+
     /// Starts the process on the data that is there.
     pub(crate) fn resume(&mut self) {
         assert!(self.running.is_none(), "runs already");
@@ -103,10 +108,19 @@ impl Vault {
 
     /// SIGTERM, and how the process ended.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let mut running = self.running.take().unwrap();
-        let pid = running.child.id().to_string();
+        self.ask_to_stop();
+        self.ended()
+    }
+
+    /// SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        running.child.wait().unwrap()
+    }
+
+    /// Waits until the process has ended, and how.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.running.take().unwrap().child.wait().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
