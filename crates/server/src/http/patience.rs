@@ -1,7 +1,10 @@
-//! A stream that loses patience with a peer that begins nothing or takes nothing.
+//! A stream that loses patience with a peer that begins nothing or takes nothing, and that closes in a way
+//! that the peer can hear the last word.
 //!
 //! `hyper` times the reading of HTTP/1 headers and pings HTTP/2 peers, but both begin only once it knows which
-//! of the two is spoken, and nothing in it times a peer that never reads its answer.
+//! of the two is spoken, and nothing in it times a peer that never reads its answer. And it closes as soon as
+//! it has answered: when the peer is still sending, as the client of a body that is too large is, the kernel
+//! meets what comes with a reset, which can take the answer away from under the peer (RFC 9112 §9.6).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,11 +12,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+use zeroize::Zeroizing;
 
 /// Length of the HTTP/2 connection preface (RFC 9113 §3.4), in bytes. No HTTP/1.1 request is shorter: the
 /// shortest, with its obligatory `Host`, has 25.
 const OPENING_BYTES: usize = 24;
+
+/// How long a closed stream waits for the peer to go on with what it was sending, and for it to end.
+const LINGER_IDLE_MAX: Duration = Duration::from_millis(500);
+const LINGER_MAX: Duration = Duration::from_secs(5);
+/// How much of it is read at all, in bytes, and at once.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+const LINGER_CHUNK_BYTES: usize = 16 << 10;
 
 /// Limits both kinds of silence on `inner`; each ends in [`io::ErrorKind::TimedOut`].
 pub(super) struct Patience<T> {
@@ -24,6 +35,8 @@ pub(super) struct Patience<T> {
     /// While the peer takes nothing of what is to be written.
     stalled: Option<Pin<Box<Sleep>>>,
     stall_max: Duration,
+    /// Once the last word is written.
+    lingering: Option<Linger>,
 }
 
 impl<T> Patience<T> {
@@ -35,6 +48,7 @@ impl<T> Patience<T> {
             opening_bytes: 0,
             stalled: None,
             stall_max,
+            lingering: None,
         }
     }
 
@@ -72,7 +86,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patience<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Patience<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patience<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.limit_stall(cx, wrote)
@@ -97,8 +111,52 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patience<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.limit_stall(cx, shut)
+        if self.lingering.is_none() {
+            let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+            ready!(self.limit_stall(cx, shut))?;
+        }
+        let Patience { inner, lingering, .. } = &mut *self;
+        let lingering = lingering.get_or_insert_with(Linger::new);
+        ready!(lingering.poll_end(inner, cx));
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads on for a while and throws away what comes, so that the peer gets to read what it was told last.
+struct Linger {
+    idle: Pin<Box<Sleep>>,
+    total: Pin<Box<Sleep>>,
+    bytes_left: usize,
+    chunk: Zeroizing<Vec<u8>>,
+}
+
+impl Linger {
+    fn new() -> Linger {
+        Linger {
+            idle: Box::pin(sleep(LINGER_IDLE_MAX)),
+            total: Box::pin(sleep(LINGER_MAX)),
+            bytes_left: LINGER_BYTES_MAX,
+            chunk: Zeroizing::new(vec![0; LINGER_CHUNK_BYTES]),
+        }
+    }
+
+    /// Ready when the peer has closed its side or is waited for no longer.
+    fn poll_end<T: AsyncRead + Unpin>(&mut self, inner: &mut T, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut buf = ReadBuf::new(&mut self.chunk);
+            let read = Pin::new(&mut *inner).poll_read(cx, &mut buf);
+            let bytes = buf.filled().len();
+            match read {
+                Poll::Pending if self.idle.as_mut().poll(cx).is_ready() => return Poll::Ready(()),
+                Poll::Pending => return self.total.as_mut().poll(cx),
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) if bytes == 0 || bytes > self.bytes_left => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {
+                    self.bytes_left -= bytes;
+                    self.idle.as_mut().reset(Instant::now() + LINGER_IDLE_MAX);
+                }
+            }
+        }
     }
 }
 
@@ -132,6 +190,31 @@ mod tests {
         let mut read = Vec::new();
         let mut reading = Box::pin(ours.read_to_end(&mut read));
         assert!(tokio::time::timeout(Duration::from_secs(3_600), &mut reading).await.is_err());
+    }
+
+    /// The answer to a body of 8 MiB was lost to a reset, because the connection was closed under its sender.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_still_sending_when_the_stream_closes_is_heard_out_within_bounds() {
+        // How far apart chunks of 1 KiB come, how many, and after how many
+        // milliseconds the stream is closed.
+        for (pause_ms, chunks, closed_after_ms) in
+            [(0, 0, 0), (0, 1_000, 0), (400, 5, 2_000), (400, 60, 5_000), (600, 60, 500), (0, 20_000, 0)]
+        {
+            let (mut ours, mut peers) = patient(1_024);
+            let sending = tokio::spawn(async move {
+                for _ in 0..chunks {
+                    sleep(Duration::from_millis(pause_ms)).await;
+                    if peers.write_all(&[b'x'; 1_024]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            let start = Instant::now();
+            ours.shutdown().await.unwrap();
+            assert_eq!(start.elapsed().as_millis(), closed_after_ms, "{chunks} each {pause_ms} ms");
+            drop(ours);
+            sending.await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]
