@@ -129,9 +129,9 @@ fn print_dev(url: &str, token: &SecretText) -> anyhow::Result<()> {
     writeln!(out, "token    {token}")?;
     writeln!(
         out,
-        "create   curl -sS {url}/v1/secrets -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
+        "curl -sS {url}/v1/secrets -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
     )?;
-    writeln!(out, "read     curl -sS {url}/v1/secrets/{name}")?;
+    writeln!(out, "curl -sS {url}/v1/secrets/{name}")?;
     out.flush()?;
     Ok(())
 }

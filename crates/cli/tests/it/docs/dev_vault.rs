@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 /// How long a start may take on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(30);
-/// What it prints, and in this order.
-const LABELS: [&str; 4] = ["address", "token", "create", "read"];
+/// What it prints, in this order, and what stands before it; a whole line of the others can be pasted.
+const PRINTED: [(&str, &str); 4] =
+    [("address", "address  "), ("token", "token    "), ("create", ""), ("read", "")];
 
 pub(crate) struct DevVault {
     child: Child,
@@ -41,7 +42,7 @@ impl DevVault {
     fn wait_for_lines(&mut self) {
         let begun = Instant::now();
         let mut lines = Vec::new();
-        while lines.len() < LABELS.len() {
+        while lines.len() < PRINTED.len() {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the vault ended with {status}: {}", self.errors());
             }
@@ -55,15 +56,15 @@ impl DevVault {
                 .map(str::to_owned)
                 .collect();
         }
-        for (label, line) in LABELS.into_iter().zip(&lines) {
-            let rest = line.strip_prefix(label).unwrap_or_else(|| panic!("{label}: {line}"));
-            self.printed.insert(label, rest.trim().to_owned());
+        for ((what, label), line) in PRINTED.into_iter().zip(&lines) {
+            let rest = line.strip_prefix(label).unwrap_or_else(|| panic!("{what}: {line}"));
+            self.printed.insert(what, rest.trim().to_owned());
         }
     }
 
-    /// What stands behind `label`.
-    pub(crate) fn printed(&self, label: &str) -> &str {
-        &self.printed[label]
+    /// What it printed: `address`, `token`, or the line to `create` or to `read`.
+    pub(crate) fn printed(&self, what: &str) -> &str {
+        &self.printed[what]
     }
 
     /// All of standard output so far.
