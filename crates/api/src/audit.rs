@@ -8,6 +8,6 @@ use serde_json::value::RawValue;
 pub struct AuditPage {
     /// Records as they stand in the node's file, without their links in its chain.
     pub records: Vec<Box<RawValue>>,
-    /// Ask again with `?before=` this for older ones; absent when there are none.
+    /// Ask again with `?before=` this for older ones; null when there are none.
     pub next_before: Option<u64>,
 }

@@ -29,7 +29,7 @@ use crate::request_id::RequestIds;
 use crate::roles::Roles;
 use crate::sealing::Sealing;
 use crate::secrets::Secrets;
-use crate::telemetry::{Metrics, Reading};
+use crate::telemetry::{Metrics, Reading, ReadingKind};
 use crate::tokens::Tokens;
 use crate::worker::{Backoff, Expiry, Rotation, Supervisor, TokenUsage};
 
@@ -274,32 +274,34 @@ async fn sweep(keys: Arc<CachedKeys<LocalProvider>>) {
 
 /// What the audit log, the cache and the storage count for themselves.
 fn readings(audit: &Arc<AuditLog>, keys: &Arc<CachedKeys<LocalProvider>>, node: &Arc<Node>) -> Vec<Reading> {
-    fn reading<T: Send + Sync + 'static>(
-        name: &'static str,
-        help: &'static str,
-        source: &Arc<T>,
-        read: fn(&T) -> u64,
-    ) -> Reading {
-        let source = Arc::clone(source);
-        Reading { name, help, read: Box::new(move || read(&source)) }
-    }
+    let held = counter("data_key_cache_entries", "Data keys in memory", keys, |keys| keys.stats().entries);
     vec![
-        reading("audit_records", "Audit records written", audit, |audit| audit.stats().records),
-        reading("audit_groups", "Writes of audit records", audit, |audit| audit.stats().groups),
-        reading("audit_syncs", "Syncs of the audit log", audit, |audit| audit.stats().syncs),
-        reading("audit_failures", "Failed writes of the audit log", audit, |audit| audit.stats().failures),
-        reading("data_key_cache_hits", "Data keys found in memory", keys, |keys| keys.stats().hits),
-        reading("data_key_cache_misses", "Data keys not in memory", keys, |keys| keys.stats().misses),
-        reading("data_key_cache_entries", "Data keys in memory", keys, |keys| keys.stats().entries),
-        reading("kms_unwraps", "Data keys unwrapped by the KMS", keys, |keys| keys.stats().provider_calls),
-        reading("raft_log_syncs", "Syncs of the Raft log", node, |node| node.stats().log_syncs.get()),
-        reading("raft_log_batches", "Batches of the Raft log", node, |node| node.stats().log_batches.get()),
-        reading("raft_entries_applied", "Entries applied", node, |node| node.stats().entries_applied.get()),
-        reading("state_syncs", "Syncs of the state file", node, |node| node.stats().state_syncs.get()),
-        reading("state_views", "Views of the state published", node, |node| {
+        counter("audit_records", "Audit records written", audit, |audit| audit.stats().records),
+        counter("audit_groups", "Writes of audit records", audit, |audit| audit.stats().groups),
+        counter("audit_syncs", "Syncs of the audit log", audit, |audit| audit.stats().syncs),
+        counter("audit_failures", "Failed writes of the audit log", audit, |audit| audit.stats().failures),
+        counter("data_key_cache_hits", "Data keys found in memory", keys, |keys| keys.stats().hits),
+        counter("data_key_cache_misses", "Data keys not in memory", keys, |keys| keys.stats().misses),
+        Reading { kind: ReadingKind::Gauge, ..held },
+        counter("kms_unwraps", "Data keys unwrapped by the KMS", keys, |keys| keys.stats().provider_calls),
+        counter("raft_log_syncs", "Syncs of the Raft log", node, |node| node.stats().log_syncs.get()),
+        counter("raft_log_batches", "Batches of the Raft log", node, |node| node.stats().log_batches.get()),
+        counter("raft_entries_applied", "Entries applied", node, |node| node.stats().entries_applied.get()),
+        counter("state_syncs", "Syncs of the state file", node, |node| node.stats().state_syncs.get()),
+        counter("state_views", "Views of the state published", node, |node| {
             node.stats().views_published.get()
         }),
-        reading("state_checkpoints", "Checkpoints of the state", node, |node| node.stats().checkpoints.get()),
-        reading("snapshots", "Snapshots built", node, |node| node.stats().snapshots.get()),
+        counter("state_checkpoints", "Checkpoints of the state", node, |node| node.stats().checkpoints.get()),
+        counter("snapshots", "Snapshots built", node, |node| node.stats().snapshots.get()),
     ]
+}
+
+fn counter<T: Send + Sync + 'static>(
+    name: &'static str,
+    help: &'static str,
+    source: &Arc<T>,
+    read: fn(&T) -> u64,
+) -> Reading {
+    let source = Arc::clone(source);
+    Reading { kind: ReadingKind::Counter, name, help, read: Box::new(move || read(&source)) }
 }

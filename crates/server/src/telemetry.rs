@@ -8,7 +8,7 @@ use hyperion_vault_api::endpoint::Endpoint;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -30,8 +30,17 @@ struct ResultLabel {
     result: &'static str,
 }
 
+/// What becomes of a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadingKind {
+    /// It only grows; its name gets `_total`.
+    Counter,
+    Gauge,
+}
+
 /// A figure that some part of the node counts for itself, read when the metrics are.
 pub struct Reading {
+    pub kind: ReadingKind,
     pub name: &'static str,
     pub help: &'static str,
     pub read: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -117,10 +126,21 @@ struct Readings(Vec<Reading>);
 impl Collector for Readings {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         for reading in &self.0 {
-            let gauge = ConstGauge::new((reading.read)());
-            let metric = encoder.encode_descriptor(reading.name, reading.help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
+            let figure = (reading.read)();
+            match reading.kind {
+                ReadingKind::Counter => encode_reading(&mut encoder, reading, &ConstCounter::new(figure))?,
+                ReadingKind::Gauge => encode_reading(&mut encoder, reading, &ConstGauge::new(figure))?,
+            }
         }
         Ok(())
     }
+}
+
+fn encode_reading(
+    encoder: &mut DescriptorEncoder,
+    reading: &Reading,
+    metric: &impl EncodeMetric,
+) -> Result<(), fmt::Error> {
+    let descriptor = encoder.encode_descriptor(reading.name, reading.help, None, metric.metric_type())?;
+    metric.encode(descriptor)
 }

@@ -22,23 +22,14 @@ const PARAMETER: &str = "{name}";
 /// as `%2F`, and only an unescaped last segment is a verb (`/rotate`, `/verify`).
 pub(super) fn resolve(method: &str, path: &str) -> Resolved {
     let mut other_methods = Vec::new();
-    let mut best: Option<(&'static Route, &str)> = None;
     for route in &ROUTES {
         let Some(parameter) = matches(route, path) else { continue };
         if route.method == method {
-            let closer = best.is_none_or(|(_, longest)| parameter.len() < longest.len());
-            if closer {
-                best = Some((route, parameter));
-            }
-        } else {
-            other_methods.push(route.method);
+            return decode(route, parameter);
         }
+        other_methods.push(route.method);
     }
-    match best {
-        Some((route, parameter)) => decode(route, parameter),
-        None if other_methods.is_empty() => Resolved::NoSuchPath,
-        None => Resolved::OtherMethods(other_methods),
-    }
+    if other_methods.is_empty() { Resolved::NoSuchPath } else { Resolved::OtherMethods(other_methods) }
 }
 
 fn decode(route: &'static Route, parameter: &str) -> Resolved {
