@@ -9,18 +9,18 @@ use crate::vault::Vault;
 
 /// All pages of a query, and how many there were.
 async fn pages(vault: &Vault, filter: &str, limit: usize) -> (Vec<Value>, usize) {
-    let (mut found, mut count, mut before) = (Vec::new(), 0, String::new());
+    let (mut found, mut count, mut before) = (Vec::new(), 0, None);
     loop {
-        let path = format!("/v1/admin/audit?limit={limit}{filter}{before}");
+        let cursor = before.map(|before: u64| format!("&before={before}")).unwrap_or_default();
+        let path = format!("/v1/admin/audit?limit={limit}{filter}{cursor}");
         let page = vault.expect(Method::GET, &path, Value::Null, 200).await;
         let records = page["records"].as_array().unwrap();
         assert!(records.len() <= limit, "{path}");
         found.extend(records.iter().cloned());
         count += 1;
-        match page["next_before"].as_u64() {
-            Some(next) => before = format!("&before={next}"),
-            None => return (found, count),
-        }
+        let Some(next) = page["next_before"].as_u64() else { return (found, count) };
+        assert!(before.is_none_or(|before| next < before), "{path} leads back to {next}");
+        before = Some(next);
     }
 }
 
