@@ -37,6 +37,8 @@ use crate::worker::{Backoff, Expiry, Rotation, Supervisor, TokenUsage};
 const CACHED_DATA_KEYS_MAX: u64 = 100_000;
 /// How much longer than its time to live an unwrapped data key may stay in memory.
 const CACHE_SWEEP: Duration = Duration::from_secs(1);
+/// How long a stop waits for rounds of the workers that have begun.
+const WORKERS_END_WITHIN: Duration = Duration::from_secs(5);
 /// How long a start waits for a leader and for the log to be replayed.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -130,7 +132,9 @@ impl App {
             }
             Err(error) => tracing::error!(%error, "serving ended badly"),
         }
-        self.workers.ended().await;
+        if tokio::time::timeout(WORKERS_END_WITHIN, self.workers.ended()).await.is_err() {
+            tracing::warn!("a worker was still busy and is left behind");
+        }
         self.sweeper.abort();
         let storage = self.node.shutdown().await;
         let audit = self.audit.close().await;
@@ -189,8 +193,9 @@ impl Parts {
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let workers = self.workers(Duration::from_secs(settings.workers.rotation_poll.get()), &stop);
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.keys)));
+        let limits = ConnectionLimits::behind(&settings.access.proxies);
         let api = Arc::new(self.api(settings));
-        let serving = serve(listener, tls, router(api), ConnectionLimits::default(), stop.clone());
+        let serving = serve(listener, tls, router(api), limits, stop.clone());
         App {
             address,
             stop,
@@ -211,6 +216,7 @@ impl Parts {
             metrics: Arc::clone(&self.metrics),
             request_ids: self.request_ids.clone(),
             backoff: Backoff::default(),
+            stop: stop.clone(),
         });
         workers.run(Expiry {
             replica: Arc::clone(&self.replica),

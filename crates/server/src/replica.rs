@@ -138,6 +138,8 @@ impl Replica {
     /// # Errors
     /// [`Failure`].
     pub async fn propose_recorded(&self, command: Command) -> Result<Outcome, Failure> {
+        // What meets damage is refused here: in the log it would halt every node that applies it.
+        preview(&command, self.clock.now(), &*self.view())?;
         Ok(self.consensus.propose(command).await?)
     }
 

@@ -7,16 +7,20 @@ use async_trait::async_trait;
 use hyperion_vault_core::limits::COMMAND_ITEMS_MAX;
 use hyperion_vault_core::state::command::RemoveExpired;
 use hyperion_vault_core::state::table::expiry_due::{self, ExpiryDue};
-use hyperion_vault_core::state::{Command, Effect, Outcome as Applied};
+use hyperion_vault_core::state::{Command, Effect, Outcome as Applied, preview};
+use hyperion_vault_core::time::Timestamp;
 
 use super::supervisor::Job;
-use crate::audit::{Action, AuditLog, AuditUnavailable};
+use crate::audit::{Action, AuditLog, AuditUnavailable, Outcome};
 use crate::failure::Failure;
+use crate::ports::View;
 use crate::replica::Replica;
 use crate::request_id::RequestIds;
 use crate::telemetry::Metrics;
-use crate::trail::Trail;
+use crate::trail::{End, Trail};
 
+/// Versions that one round looks at: damaged ones stay, and must not hold up those behind them.
+const ROUND_VERSIONS_MAX: usize = 4 * COMMAND_ITEMS_MAX;
 /// Pause when nothing will expire at all; the supervisor's is shorter.
 const NOTHING_DUE: Duration = Duration::from_secs(3_600);
 
@@ -49,13 +53,13 @@ impl Expiry {
     async fn remove_expired(&self) -> Result<Duration, Failure> {
         let view = self.replica.view();
         let now = self.replica.now(&view)?;
-        let mut due = expiry_due::first(&*view, COMMAND_ITEMS_MAX)?;
+        let found = expiry_due::first(&*view, ROUND_VERSIONS_MAX)?;
+        let next = found.iter().find(|entry| entry.at > now).map(|entry| entry.at);
+        let mut due: Vec<_> = found.into_iter().filter(|entry| removable(&view, entry, now)).collect();
         drop(view);
-        let next = due.iter().find(|entry| entry.at > now).map(|entry| entry.at);
-        due.retain(|entry| entry.at <= now);
-        let more = due.len() == COMMAND_ITEMS_MAX;
+        let more = due.len() > COMMAND_ITEMS_MAX;
+        due.truncate(COMMAND_ITEMS_MAX);
         if !due.is_empty() {
-            self.record(&due).await?;
             self.remove(due).await?;
         }
         Ok(match next {
@@ -65,23 +69,44 @@ impl Expiry {
         })
     }
 
-    /// One record for each version, before any is gone.
-    async fn record(&self, due: &[ExpiryDue]) -> Result<(), AuditUnavailable> {
-        let records = due.iter().map(|entry| async move {
-            let id = self.request_ids.next();
-            let mut trail = Trail::of_worker(Arc::clone(&self.audit), id, "expiry", Action::SecretExpire);
-            trail.about(entry.name.as_str());
-            trail.version(entry.version.get());
-            trail.record_before_change().await
-        });
-        futures::future::try_join_all(records).await.map(|_| ())
+    /// Records each removal before any is made, and after it those that did not come about.
+    async fn remove(&self, due: Vec<ExpiryDue>) -> Result<(), Failure> {
+        let mut trails = futures::future::try_join_all(due.iter().map(|entry| self.record(entry))).await?;
+        let command = Command::RemoveExpired(RemoveExpired { due: due.clone() });
+        let proposed = self.replica.propose_recorded(command).await;
+        let removed = match &proposed {
+            Ok(Applied::Applied(Effect::Removed(removed))) => removed.as_slice(),
+            _ => &[],
+        };
+        self.metrics.expired(removed.len() as u64);
+        for (entry, trail) in due.iter().zip(&mut trails) {
+            if !removed.iter().any(|(name, version)| *name == entry.name && *version == entry.version) {
+                trail.finish(End { status: None, outcome: Outcome::Unavailable }).await?;
+            }
+        }
+        proposed.map(|_| ())
     }
 
-    async fn remove(&self, due: Vec<ExpiryDue>) -> Result<(), Failure> {
-        let command = Command::RemoveExpired(RemoveExpired { due });
-        if let Applied::Applied(Effect::Removed(removed)) = self.replica.propose_recorded(command).await? {
-            self.metrics.expired(removed.len() as u64);
+    async fn record(&self, entry: &ExpiryDue) -> Result<Trail, AuditUnavailable> {
+        let id = self.request_ids.next();
+        let mut trail = Trail::of_worker(Arc::clone(&self.audit), id, "expiry", Action::SecretExpire);
+        trail.about(entry.name.as_str());
+        trail.version(entry.version.get());
+        trail.record_before_change().await?;
+        Ok(trail)
+    }
+}
+
+/// Whether the removal would be applied. What can't be read must not be proposed: a command that meets it in
+/// the log halts every node that applies it.
+fn removable(view: &View, entry: &ExpiryDue, now: Timestamp) -> bool {
+    let command = Command::RemoveExpired(RemoveExpired { due: vec![entry.clone()] });
+    match preview(&command, now, &**view) {
+        Ok(Applied::Applied(Effect::Removed(removed))) => !removed.is_empty(),
+        Ok(_) => false,
+        Err(fault) => {
+            tracing::error!(secret = %entry.name, version = entry.version.get(), "expired version stays: {fault}");
+            false
         }
-        Ok(())
     }
 }

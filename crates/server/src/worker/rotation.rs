@@ -10,6 +10,7 @@ use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::permit_scheduled_rotation;
 use hyperion_vault_core::state::table::rotation_due::{self, RotationDue};
 use hyperion_vault_core::time::{Seconds, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::supervisor::Job;
 use crate::audit::{Action, AuditLog, Outcome};
@@ -20,8 +21,10 @@ use crate::secrets::Secrets;
 use crate::telemetry::Metrics;
 use crate::trail::{End, Trail};
 
-/// Secrets that one round looks at, the first due first.
-const ROUND_SECRETS_MAX: usize = 1_024;
+/// Entries of the index that are read at once.
+const PAGE_SECRETS: usize = 256;
+/// Failing secrets that are remembered; more are tried in every round.
+const FAILING_MAX: usize = 65_536;
 /// Rotations under way at once: enough to share syncs, too few to be felt by requests.
 const ROTATIONS_AT_ONCE: usize = 8;
 /// First pause after a failed rotation; it doubles with each further one.
@@ -39,6 +42,7 @@ pub struct Rotation {
     pub metrics: Arc<Metrics>,
     pub request_ids: RequestIds,
     pub backoff: Backoff,
+    pub stop: CancellationToken,
 }
 
 #[async_trait]
@@ -59,23 +63,33 @@ impl Job for Rotation {
 }
 
 impl Rotation {
+    /// Tries all that is due, the first due first, and says how long nothing will be. What fails keeps its
+    /// place in the index and is passed over, so that it holds up nothing behind it.
     async fn rotate_due(&self) -> Result<Duration, Failure> {
-        let view = self.replica.view();
-        let now = self.replica.now(&view)?;
-        let due = rotation_due::first(&*view, ROUND_SECRETS_MAX)?;
-        drop(view);
-        let tried_at = |entry: &RotationDue| entry.at.max(self.backoff.not_before(&entry.name));
-        let next = due.iter().map(tried_at).filter(|at| *at > now).min();
-        let due_now = due.iter().filter(|entry| tried_at(entry) <= now);
-        stream::iter(due_now)
-            .for_each_concurrent(ROTATIONS_AT_ONCE, |entry| async move {
-                if self.replica.is_leader() {
-                    self.rotate(entry, now).await;
-                }
-            })
-            .await;
-        self.backoff.forget_all_but(&due);
-        Ok(next.map_or(NOTHING_DUE, |at| Duration::from_millis(at.ms_since(now))))
+        let now = self.replica.now(&self.replica.view())?;
+        let mut next: Option<Timestamp> = None;
+        let mut last = None;
+        loop {
+            let page = rotation_due::page(&*self.replica.view(), last.as_ref(), PAGE_SECRETS)?;
+            let tried_at = |entry: &RotationDue| entry.at.max(self.backoff.not_before(&entry.name));
+            let later = page.iter().map(tried_at).filter(|at| *at > now).min();
+            next = [next, later].into_iter().flatten().min();
+            let due_now = page.iter().filter(|entry| tried_at(entry) <= now);
+            stream::iter(due_now)
+                .for_each_concurrent(ROTATIONS_AT_ONCE, |entry| self.rotate_unless_stopping(entry, now))
+                .await;
+            let more = page.len() == PAGE_SECRETS && !self.stop.is_cancelled();
+            last = page.into_iter().next_back().filter(|last| more && last.at <= now);
+            if last.is_none() {
+                return Ok(next.map_or(NOTHING_DUE, |at| Duration::from_millis(at.ms_since(now))));
+            }
+        }
+    }
+
+    async fn rotate_unless_stopping(&self, due: &RotationDue, now: Timestamp) {
+        if self.replica.is_leader() && !self.stop.is_cancelled() {
+            self.rotate(due, now).await;
+        }
     }
 
     async fn rotate(&self, due: &RotationDue, now: Timestamp) {
@@ -112,6 +126,13 @@ impl Backoff {
 
     fn failed(&self, name: &SecretName, now: Timestamp) {
         let mut failing = self.lock();
+        if failing.len() >= FAILING_MAX {
+            // Those whose time has come will fail anew, or are gone.
+            failing.retain(|_, (_, at)| *at > now);
+        }
+        if failing.len() >= FAILING_MAX {
+            return;
+        }
         let failures = failing.get(name).map_or(0, |(failures, _)| *failures);
         let pause = BACKOFF_FIRST.get().saturating_mul(1 << failures.min(16)).min(BACKOFF_MAX.get());
         failing.insert(name.clone(), (failures + 1, now.plus(Seconds::new(pause))));
@@ -119,14 +140,6 @@ impl Backoff {
 
     fn succeeded(&self, name: &SecretName) {
         self.lock().remove(name);
-    }
-
-    /// What is no longer among the first due has been rotated, deleted or put off.
-    fn forget_all_but(&self, due: &[RotationDue]) {
-        let mut failing = self.lock();
-        if !failing.is_empty() {
-            failing.retain(|name, _| due.iter().any(|entry| entry.name == *name));
-        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SecretName, (u32, Timestamp)>> {

@@ -1,9 +1,11 @@
 //! Runs the workers: each when it is due, on the leader only, until the node stops.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,9 @@ use crate::replica::Replica;
 const LEADERSHIP_POLL: Duration = Duration::from_millis(250);
 /// Shortest time between two rounds, so that many changes make one round and what can't be done doesn't spin.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Pause after a round that panicked.
+const PANIC_PAUSE: Duration = Duration::from_secs(10);
 
 /// One worker's work.
 #[async_trait]
@@ -46,7 +51,7 @@ impl Supervisor {
         self.running.spawn(async move {
             while !stop.is_cancelled() {
                 let pause =
-                    if replica.is_leader() { job.round().await.min(sleep_max) } else { LEADERSHIP_POLL };
+                    if replica.is_leader() { round(&job).await.min(sleep_max) } else { LEADERSHIP_POLL };
                 tokio::time::sleep(ROUND_PAUSE).await;
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -62,4 +67,13 @@ impl Supervisor {
     pub async fn ended(mut self) {
         while self.running.join_next().await.is_some() {}
     }
+}
+
+/// One round of a job. A defect in it must not end the worker, and with it rotation or expiry, for good.
+async fn round(job: &impl Job) -> Duration {
+    let done = AssertUnwindSafe(job.round()).catch_unwind().await;
+    done.unwrap_or_else(|_| {
+        tracing::error!(worker = job.name(), "a round panicked");
+        PANIC_PAUSE
+    })
 }

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::{Keyed, Tag, key, records};
+use super::{Keyed, Tag, after, key, records};
 use crate::name::SecretName;
 use crate::state::{Rows, RowsMut, StateFault, row};
 use crate::time::Timestamp;
@@ -31,7 +31,20 @@ fn key_of(due: &RotationDue) -> Vec<u8> {
 /// # Errors
 /// [`StateFault`].
 pub fn first(rows: &dyn Rows, limit: usize) -> Result<Vec<RotationDue>, StateFault> {
-    records(rows, &key(Tag::RotationDue, &[]), &[], limit)
+    page(rows, None, limit)
+}
+
+/// The `limit` secrets that are due next after `last`.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn page(
+    rows: &dyn Rows,
+    last: Option<&RotationDue>,
+    limit: usize,
+) -> Result<Vec<RotationDue>, StateFault> {
+    let from = last.map_or(Vec::new(), |last| after(key_of(last)));
+    records(rows, &key(Tag::RotationDue, &[]), &from, limit)
 }
 
 pub(crate) fn put(rows: &mut dyn RowsMut, due: &RotationDue) -> Result<(), StateFault> {
