@@ -2,20 +2,18 @@
 //! a metric or an argument list, as it is or encoded. The environment, from which the vault gets its own secrets,
 //! is left out by nature.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::engine::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyperion_vault_api::endpoint::ROUTES;
-use hyperion_vault_raft::{DataDir, Node, NodeConfig};
-use hyperion_vault_server::adapters::clock::SystemClock;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::callers::{BEHIND_PROXY, from_address};
 use crate::leak::{Canaries, canary, files_under};
+use crate::stopped::open_node;
 use crate::vault::Vault;
 
 /// Its readers are on 10.0.0.0/8; it is locked out of, and asked without leave, from elsewhere.
@@ -322,10 +320,7 @@ async fn every_endpoint_was_called(run: &mut Run) {
 
 /// The snapshot that the vault takes after some thousand changes, taken now.
 async fn take_snapshot(vault: &Vault) {
-    let disk = Arc::new(DataDir::open(&vault.data_dir()).unwrap());
-    let node = Node::start(NodeConfig::new(1, [0; 16]), disk, Arc::new(SystemClock), Arc::new(|_| {}));
-    let node = node.await.unwrap();
-    node.wait_ready(Duration::from_secs(30)).await.unwrap();
+    let node = open_node(vault).await;
     node.request_snapshot().await.unwrap();
     let begun = Instant::now();
     while node.stats().snapshots.get() == 0 {

@@ -10,11 +10,6 @@ pub(crate) fn rounds(default: u64) -> u64 {
     number("VAULT_TEST_ROUNDS").unwrap_or(default)
 }
 
-/// `VAULT_TEST_FULL=1`: the sizes that are promised rather than the ones that every run has time for.
-pub(crate) fn full() -> bool {
-    number("VAULT_TEST_FULL") == Some(1)
-}
-
 #[expect(clippy::disallowed_methods, reason = "a test's own knob, not a setting of the vault")]
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
