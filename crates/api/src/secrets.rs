@@ -133,9 +133,6 @@ pub struct SecretValue {
 
 /// Bytes for a value beside its material: keys, punctuation, the longest name and a time.
 const VALUE_FRAME_BYTES: usize = 512;
-/// The longest escape of one byte in JSON (`\u0000`).
-const ESCAPE_BYTES_MAX: usize = 6;
-
 impl SecretValue {
     /// The answer's bytes, wiped when dropped.
     ///
@@ -164,15 +161,27 @@ impl SecretValue {
         Ok(bytes)
     }
 
-    fn json_bytes_max(&self) -> usize {
+    /// Bytes of the answer at most.
+    #[must_use]
+    pub fn json_bytes_max(&self) -> usize {
         let material = match &self.material {
-            MaterialText::Opaque { value } => value.expose().len(),
+            MaterialText::Opaque { value } => escaped_bytes(value),
             MaterialText::UserPass { username, password } => {
-                username.expose().len() + password.expose().len()
+                escaped_bytes(username) + escaped_bytes(password)
             }
         };
-        material * ESCAPE_BYTES_MAX + VALUE_FRAME_BYTES
+        material + VALUE_FRAME_BYTES
     }
+}
+
+/// Bytes of the text as a JSON string: a control character takes six (`\u0000`) at most.
+fn escaped_bytes(text: &SecretText) -> usize {
+    let escaped = |byte: u8| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.expose().bytes().map(escaped).sum()
 }
 
 /// Written by hand: a type that holds plaintext derives nothing that could show it.

@@ -79,6 +79,8 @@ fn start_log(settings: &Settings) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would be reported on the very stream that failed, by a panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let started = match settings.log.format {
         LogFormat::Text => log.try_init(),

@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, LockoutGuard, TokenUses};
+use crate::adapters::clock::SteadyClock;
 use crate::adapters::consensus::RaftConsensus;
 use crate::audit::{Action, AuditLog, AuditOpenError};
 use crate::bootstrap::{initialize_cluster, start_trail, take_bootstrap_token};
-use crate::config::{KeyProvider, Keys, Settings};
+use crate::config::{Keys, KmsMode, Settings};
 use crate::failure::Failure;
 use crate::http::listen::{BindError, bind};
 use crate::http::serve::{ConnectionLimits, Drained, serve};
@@ -103,6 +104,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(crate::adapters::clock::SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(crate::adapters::entropy::OsEntropy);
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
+        let lasting_key = settings.keys.is_lasting();
         let keys = Arc::new(key_provider(&mut settings.keys, &entropy));
         let listener = bind(&settings.listen).await?;
         let parts = Parts::open(&settings, clock, entropy, keys, on_fault).await?;
@@ -110,7 +112,9 @@ impl App {
             parts.close().await;
             return Err(error);
         }
-        Ok(parts.run(settings, tls, listener))
+        // A random master key, for the life of the process, opens nothing from before: that is what it is for.
+        let key_fault = if lasting_key { parts.key_fault().await } else { None };
+        Ok(parts.run(settings, tls, listener, key_fault))
     }
 
     /// Where the API listens.
@@ -188,13 +192,27 @@ impl Parts {
         Ok(())
     }
 
-    fn run(self, settings: Settings, tls: Option<Arc<ServerConfig>>, listener: TcpListener) -> App {
+    /// Whether what is stored was sealed under another master key than the one that was set.
+    async fn key_fault(&self) -> Option<String> {
+        let fault = self.secrets.try_stored_key().await.err()?;
+        let detail = fault.detail().unwrap_or_default();
+        tracing::error!(detail, "a stored secret can't be opened: is this the master key of this vault?");
+        Some(format!("a stored secret can't be opened with the master key that is set: {detail}"))
+    }
+
+    fn run(
+        self,
+        settings: Settings,
+        tls: Option<Arc<ServerConfig>>,
+        listener: TcpListener,
+        key_fault: Option<String>,
+    ) -> App {
         let stop = CancellationToken::new();
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let workers = self.workers(Duration::from_secs(settings.workers.rotation_poll.get()), &stop);
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.keys)));
         let limits = ConnectionLimits::behind(&settings.access.proxies);
-        let api = Arc::new(self.api(settings));
+        let api = Arc::new(self.api(settings, key_fault));
         let serving = serve(listener, tls, router(api), limits, stop.clone());
         App {
             address,
@@ -228,7 +246,7 @@ impl Parts {
         workers
     }
 
-    fn api(&self, settings: Settings) -> Api {
+    fn api(&self, settings: Settings, key_fault: Option<String>) -> Api {
         let (replica, sealing) = (&self.replica, &self.sealing);
         let access = settings.access;
         Api {
@@ -238,12 +256,18 @@ impl Parts {
                 access.read_auth,
                 Arc::clone(&self.uses),
             ),
-            lockouts: LockoutGuard::new(access.lockout, Arc::clone(&self.clock)),
+            // A step of the wall clock must neither free anybody nor lock him out for years.
+            lockouts: LockoutGuard::new(access.lockout, Arc::new(SteadyClock::starting_at(self.clock.now()))),
             secrets: Arc::clone(&self.secrets),
             roles: Roles::new(Arc::clone(replica)),
             tokens: Tokens::new(Arc::clone(replica), Arc::clone(sealing)),
             audit: Arc::clone(&self.audit),
-            readiness: Readiness::new(Arc::clone(replica), Arc::clone(sealing), Arc::clone(&self.audit)),
+            readiness: Readiness::new(
+                Arc::clone(replica),
+                Arc::clone(sealing),
+                Arc::clone(&self.audit),
+                key_fault,
+            ),
             metrics: Arc::clone(&self.metrics),
             proxies: access.proxies,
             request_ids: self.request_ids.clone(),
@@ -262,7 +286,7 @@ impl Parts {
 
 /// Takes the master key out of the settings: one place has it.
 fn key_provider(keys: &mut Keys, entropy: &Arc<dyn Entropy>) -> CachedKeys<LocalProvider> {
-    let KeyProvider::Local { master_key } = &mut keys.provider;
+    let KmsMode::Local { master_key } = &mut keys.mode;
     let provider = match master_key.take() {
         Some(key) => LocalProvider::from_master_key(key, Arc::clone(entropy)),
         None => LocalProvider::ephemeral(Arc::clone(entropy)),

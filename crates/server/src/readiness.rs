@@ -11,12 +11,19 @@ pub struct Readiness {
     replica: Arc<Replica>,
     sealing: Arc<Sealing>,
     audit: Arc<AuditLog>,
+    /// What was found wrong at the start and stays so.
+    key_fault: Option<String>,
 }
 
 impl Readiness {
     #[must_use]
-    pub fn new(replica: Arc<Replica>, sealing: Arc<Sealing>, audit: Arc<AuditLog>) -> Readiness {
-        Readiness { replica, sealing, audit }
+    pub fn new(
+        replica: Arc<Replica>,
+        sealing: Arc<Sealing>,
+        audit: Arc<AuditLog>,
+        key_fault: Option<String>,
+    ) -> Readiness {
+        Readiness { replica, sealing, audit, key_fault }
     }
 
     /// # Errors
@@ -24,6 +31,9 @@ impl Readiness {
     pub async fn check(&self) -> Result<(), String> {
         self.replica.readiness()?;
         self.audit.health().map_err(|error| error.to_string())?;
+        if let Some(fault) = &self.key_fault {
+            return Err(fault.clone());
+        }
         self.sealing.health().await.map_err(|failure| failure.to_string())
     }
 }

@@ -57,6 +57,11 @@ impl Connection {
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }
 
+    /// Sends the rest of a body.
+    pub(crate) async fn finish(&mut self, rest: &str) {
+        self.stream.write_all(rest.as_bytes()).await.unwrap();
+    }
+
     pub(crate) async fn answer(&mut self) -> Answer {
         let status = self.line().await;
         let status = status.split(' ').nth(1).unwrap().parse().unwrap();

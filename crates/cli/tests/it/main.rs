@@ -14,6 +14,7 @@ mod connection;
 mod contract;
 mod docs;
 mod first_tour;
+mod held_back;
 mod kill;
 mod knob;
 mod leak;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hyperion_vault_core::lockout::{Lockout, LockoutConfig, Lockouts};
+use hyperion_vault_core::lockout::{LockedOut, Lockout, LockoutConfig, Lockouts};
 use hyperion_vault_core::policy::AdminPermit;
 use hyperion_vault_core::ports::Clock;
 
@@ -27,7 +27,7 @@ impl LockoutGuard {
     /// [`Failure::LockedOut`].
     pub fn check(&self, client: IpAddr) -> Result<(), Failure> {
         let checked = self.lock().check(client, self.clock.now());
-        checked.map_err(|locked| Failure::LockedOut { retry_after: locked.retry_after })
+        checked.map_err(locked_out)
     }
 
     /// Counts one failure of the client.
@@ -36,6 +36,21 @@ impl LockoutGuard {
         if let Some(lockout) = begun {
             tracing::warn!(client = %lockout.client, "locked out after too many failures");
         }
+    }
+
+    /// Looks once more before a verdict leaves, and counts it if it is a failure, in one step: of many
+    /// guesses that were let in at once, no more than the limit are answered.
+    ///
+    /// # Errors
+    /// [`Failure::LockedOut`].
+    pub fn judge(&self, client: IpAddr, failed: bool) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mut lockouts = self.lock();
+        lockouts.check(client, now).map_err(locked_out)?;
+        if failed {
+            lockouts.record_failure(client, now);
+        }
+        Ok(())
     }
 
     /// The lockouts that hold now.
@@ -64,4 +79,8 @@ impl LockoutGuard {
     fn lock(&self) -> MutexGuard<'_, Lockouts> {
         self.lockouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn locked_out(locked: LockedOut) -> Failure {
+    Failure::LockedOut { retry_after: locked.retry_after }
 }

@@ -12,7 +12,7 @@ use hyperion_vault_core::time::Timestamp;
 use super::answer;
 use super::call::{Call, parse_number};
 use super::error::Refused;
-use super::roles::{permit_admin, permit_admin_query};
+use super::guard;
 use super::secrets::parse_limit;
 use super::service::Api;
 use crate::audit::{PAGE_RECORDS_DEFAULT, PAGE_RECORDS_MAX, Query};
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 const AUDIT_PARAMETERS: [&str; 8] = ["from", "to", "actor", "name", "action", "outcome", "before", "limit"];
 
 pub(super) async fn read_audit(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    permit_admin_query(api, call)?;
+    guard::admin_with_query(api, call)?;
     let query = parse_query(call)?;
     let page = api
         .audit
@@ -62,7 +62,7 @@ fn parse_before(text: &str) -> Result<u64, Failure> {
 }
 
 pub(super) async fn list_lockouts(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
+    let permit = guard::admin(api, call)?;
     let infos: Vec<_> = api
         .lockouts
         .list(permit)
@@ -76,7 +76,7 @@ pub(super) async fn list_lockouts(api: &Api, call: &mut Call) -> Result<Response
 }
 
 pub(super) async fn lift_lockout(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
+    let permit = guard::admin(api, call)?;
     let address = call.parameter.clone();
     call.trail.about(&address);
     let address = parse_client(&address)

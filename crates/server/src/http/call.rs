@@ -1,6 +1,7 @@
 //! One request on its way through: what handlers take their arguments from.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
@@ -9,14 +10,12 @@ use hyperion_vault_api::json;
 use hyperion_vault_core::secret::VersionNumber;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::body::{BodyLimits, read_body};
 use super::error::Refused;
 use crate::failure::Failure;
 use crate::trail::Trail;
-
-/// Parameters of a query string.
-const QUERY_PARAMETERS_MAX: usize = 16;
 
 /// One request.
 pub(super) struct Call {
@@ -27,18 +26,28 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     pub(super) query: Option<String>,
     pub(super) body: Option<Body>,
-    /// Counts towards a lockout although its status doesn't say so.
-    pub(super) failed_attempt: bool,
+}
+
+/// A bearer token as it was sent. Wiped when dropped.
+pub(super) struct Bearer(Zeroizing<Vec<u8>>);
+
+impl Deref for Bearer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Call {
     /// The bearer token, if there is one and only one. The scheme may be in any case (RFC 9110 §11.1).
-    pub(super) fn bearer(&self) -> Option<Vec<u8>> {
+    pub(super) fn bearer(&self) -> Option<Bearer> {
         let value = single(&self.headers, &AUTHORIZATION)?;
         let space = value.iter().position(|byte| *byte == b' ')?;
         let (scheme, token) = value.split_at_checked(space)?;
         let token = token.trim_ascii();
-        (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty()).then(|| token.to_vec())
+        (scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty())
+            .then(|| Bearer(Zeroizing::new(token.to_vec())))
     }
 
     /// The body as JSON. Can be read once.
@@ -68,7 +77,7 @@ impl Call {
     pub(super) fn query<const N: usize>(&self, known: [&str; N]) -> Result<[Option<String>; N], Failure> {
         let mut values = [const { None }; N];
         let query = self.query.as_deref().unwrap_or_default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()).take(QUERY_PARAMETERS_MAX + 1) {
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let slot = known.iter().position(|known| *known == name).and_then(|index| values.get_mut(index));
             match slot {

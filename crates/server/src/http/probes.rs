@@ -24,10 +24,10 @@ pub(super) async fn ready(api: &Api) -> Response {
 /// For whoever may read secrets by address, or an admin.
 pub(super) async fn metrics(api: &Api, call: &mut Call) -> Result<Response, Refused> {
     if call.bearer().is_some() {
-        super::roles::permit_admin(api, call)?;
+        super::guard::admin(api, call)?;
     } else {
         api.access.check_address(call.client, &mut call.trail)?;
         call.no_query()?;
     }
-    Ok(answer::text(StatusCode::OK, api.metrics.encode()?))
+    Ok(answer::metrics(api.metrics.encode()?))
 }

@@ -5,20 +5,19 @@ use axum::response::Response;
 use hyperion_vault_api::json::Object;
 use hyperion_vault_api::roles::{CreateRoleRequest, Permission, RoleInfo, SetPermissionsRequest};
 use hyperion_vault_core::name::RoleName;
-use hyperion_vault_core::policy::{Action, AdminPermit, PathPattern, Rule};
+use hyperion_vault_core::policy::{Action, PathPattern, Rule};
 use hyperion_vault_core::secret::Description;
 
 use super::answer;
 use super::call::Call;
 use super::error::Refused;
+use super::guard;
 use super::service::Api;
-use crate::access::denied;
 use crate::failure::Failure;
 use crate::roles::NewRole;
 
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
-    let request: CreateRoleRequest = call.json().await?;
+    let (permit, request) = guard::admin_with::<CreateRoleRequest>(api, call).await?;
     let new = NewRole {
         name: parse_name(&request.name, call)?,
         description: request
@@ -35,43 +34,30 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refus
 }
 
 pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let roles = api.roles.list(permit_admin(api, call)?)?;
+    let roles = api.roles.list(guard::admin(api, call)?)?;
     Ok(answer::json(StatusCode::OK, &roles.iter().map(RoleInfo::from).collect::<Vec<_>>()))
 }
 
 pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
+    let permit = guard::admin(api, call)?;
     let role = api.roles.read(permit, &parse_parameter(call)?)?;
     Ok(answer::json(StatusCode::OK, &RoleInfo::from(&role)))
 }
 
 pub(super) async fn set_permissions(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
+    guard::admin(api, call)?;
     let name = parse_parameter(call)?;
-    let request: SetPermissionsRequest = call.json().await?;
+    let (permit, request) = guard::admin_with::<SetPermissionsRequest>(api, call).await?;
     let rules = parse_rules(&request.permissions)?;
     let role = api.roles.set_rules(permit, name, rules, &mut call.trail).await?;
     Ok(answer::json(StatusCode::OK, &RoleInfo::from(&role)))
 }
 
 pub(super) async fn delete(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
+    let permit = guard::admin(api, call)?;
     let name = parse_parameter(call)?;
     api.roles.delete(permit, name, &mut call.trail).await?;
     Ok(answer::no_content())
-}
-
-/// The leave of an admin's token, for a path without query parameters.
-pub(super) fn permit_admin(api: &Api, call: &mut Call) -> Result<AdminPermit, Refused> {
-    let permit = permit_admin_query(api, call)?;
-    call.no_query()?;
-    Ok(permit)
-}
-
-/// The leave of an admin's token.
-pub(super) fn permit_admin_query(api: &Api, call: &mut Call) -> Result<AdminPermit, Refused> {
-    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
-    Ok(principal.authorize_admin().map_err(denied)?)
 }
 
 fn parse_parameter(call: &mut Call) -> Result<RoleName, Failure> {

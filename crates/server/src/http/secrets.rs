@@ -11,7 +11,7 @@ use hyperion_vault_api::secrets::{
     VerifyAnswer, VerifyRequest, VersionInfo,
 };
 use hyperion_vault_api::text::SecretText;
-use hyperion_vault_core::limits::{BATCH_NAMES_MAX, PAGE_ITEMS_MAX};
+use hyperion_vault_core::limits::{BATCH_ANSWER_BYTES_MAX, BATCH_NAMES_MAX, PAGE_ITEMS_MAX};
 use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::{Action, SecretPermit};
 use hyperion_vault_core::secret::{Secret, VersionNumber};
@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use super::answer;
 use super::call::{Call, parse_number};
 use super::error::Refused;
+use super::guard;
 use super::service::Api;
 use crate::access::denied;
 use crate::failure::Failure;
@@ -31,9 +32,7 @@ use crate::secrets::{ListQuery, NewMaterial, NewSecret, Opened, Page, SecretChan
 const NEXT_AFTER: HeaderName = HeaderName::from_static("x-next-after");
 
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
-    call.no_query()?;
-    let request: CreateSecretRequest = call.json().await?;
+    let (principal, request) = guard::principal_with::<CreateSecretRequest>(api, call).await?;
     let name = parse_name(&request.name, call)?;
     let permit = principal.authorize(Action::Create, &name).map_err(denied)?;
     let new = NewSecret::parse(
@@ -48,7 +47,7 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refus
 }
 
 pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    let principal = guard::principal(api, call)?;
     let [prefix, limit, after] = call.query(["prefix", "limit", "after"])?;
     let query = ListQuery {
         prefix: prefix.unwrap_or_default(),
@@ -71,7 +70,7 @@ fn list_answer(page: &Page) -> Result<Response, Refused> {
 }
 
 pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let reader = api.access.admit_reader(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    let reader = guard::reader(api, call)?;
     let permit = reader.permit(&parse_parameter(call)?)?;
     let [version] = call.query(["version"])?;
     let version = version.as_deref().map(parse_version).transpose()?;
@@ -81,9 +80,10 @@ pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused
 }
 
 pub(super) async fn update(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit(api, call, Action::Update)?;
+    permit(api, call, Action::Update)?;
     let if_match = call.if_match()?;
-    let request: UpdateSecretRequest = call.json().await?;
+    let (principal, request) = guard::principal_with::<UpdateSecretRequest>(api, call).await?;
+    let permit = principal.authorize(Action::Update, &parse_parameter(call)?).map_err(denied)?;
     let change = SecretChange::parse(
         NewMaterial::parse(plain(request.value), plain(request.username), plain(request.password))?,
         request.description.as_deref(),
@@ -107,18 +107,19 @@ pub(super) async fn rotate(api: &Api, call: &mut Call) -> Result<Response, Refus
 }
 
 pub(super) async fn verify(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let reader = api.access.admit_reader(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    guard::reader(api, call)?.permit(&parse_parameter(call)?)?;
+    let (reader, request) = guard::reader_with::<VerifyRequest>(api, call).await?;
     let permit = reader.permit(&parse_parameter(call)?)?;
-    call.no_query()?;
-    let request: VerifyRequest = call.json().await?;
     let value = Plaintext::from(request.value.expose().as_bytes());
-    let answer = match api.secrets.verify(permit, &value).await? {
+    let verdict = api.secrets.verify(permit, &value).await?;
+    // Many may have been judged at once: whoever is locked out by now learns nothing.
+    api.lockouts.judge(call.client, verdict == Verdict::Invalid)?;
+    let answer = match verdict {
         Verdict::Valid(version) => {
             call.trail.version(version.get());
             VerifyAnswer { valid: true, version: Some(version.get()) }
         }
         Verdict::Invalid => {
-            call.failed_attempt = true;
             call.trail.detail("the value is not valid");
             VerifyAnswer { valid: false, version: None }
         }
@@ -127,9 +128,7 @@ pub(super) async fn verify(api: &Api, call: &mut Call) -> Result<Response, Refus
 }
 
 pub(super) async fn batch_read(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let reader = api.access.admit_reader(call.bearer().as_deref(), call.client, &mut call.trail)?;
-    call.no_query()?;
-    let request: BatchReadRequest = call.json().await?;
+    let (reader, request) = guard::reader_with::<BatchReadRequest>(api, call).await?;
     if request.names.len() > BATCH_NAMES_MAX {
         return Err(Failure::Invalid(format!("a batch has at most {BATCH_NAMES_MAX} names")).into());
     }
@@ -137,13 +136,21 @@ pub(super) async fn batch_read(api: &Api, call: &mut Call) -> Result<Response, R
     call.trail.about_all(&names);
     let permits = names.iter().map(|name| reader.permit(name)).collect::<Result<Vec<_>, _>>()?;
     let opened = api.secrets.read_batch(permits).await?;
-    let values = opened.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let versions: Vec<_> = opened.iter().map(|opened| Some(opened.as_ref()?.version.get())).collect();
+    let values = opened.into_iter().flatten().map(value).collect::<Result<Vec<_>, _>>()?;
+    if values.iter().map(SecretValue::json_bytes_max).sum::<usize>() > BATCH_ANSWER_BYTES_MAX {
+        let max = BATCH_ANSWER_BYTES_MAX;
+        return Err(
+            Failure::Invalid(format!("the answer is larger than {max} bytes; ask for fewer names")).into()
+        );
+    }
     let bytes = SecretValue::list_to_json(&values).map_err(Failure::internal)?;
+    call.trail.versions(versions);
     Ok(answer::secret_json(StatusCode::OK, bytes))
 }
 
 pub(super) async fn versions(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    let principal = guard::principal(api, call)?;
     call.no_query()?;
     let name = parse_parameter(call)?;
     if !principal.sees(&name) {
@@ -157,7 +164,7 @@ pub(super) async fn versions(api: &Api, call: &mut Call) -> Result<Response, Ref
 
 /// The leave of a token's role to take `action` on the secret in the path.
 fn permit(api: &Api, call: &mut Call, action: Action) -> Result<SecretPermit, Refused> {
-    let principal = api.access.authenticate(call.bearer().as_deref(), call.client, &mut call.trail)?;
+    let principal = guard::principal(api, call)?;
     call.no_query()?;
     let name = parse_parameter(call)?;
     Ok(principal.authorize(action, &name).map_err(denied)?)

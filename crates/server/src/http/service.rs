@@ -90,7 +90,6 @@ async fn serve_recorded(api: &Api, request: Request, resolved: Resolved, request
         headers: parts.headers,
         query: parts.uri.query().map(str::to_owned),
         body: Some(body),
-        failed_attempt: false,
     };
     let route = note_route(&mut call, resolved);
     let answered = match client {
@@ -111,7 +110,9 @@ fn note_route(call: &mut Call, resolved: Resolved) -> Result<&'static Route, Ref
     match resolved {
         Resolved::Endpoint { route, parameter } => {
             call.trail.asks(action(route.endpoint), route.success);
-            if !parameter.is_empty() {
+            // Nobody has shown who he is yet: what no name could be is not written down at his asking, so that
+            // he can't fill the log with it.
+            if !parameter.is_empty() && parameter.bytes().all(|byte| byte.is_ascii_graphic()) {
                 call.trail.about(&parameter);
             }
             call.parameter = parameter;
@@ -130,7 +131,7 @@ async fn admit(
     api.lockouts.check(call.client)?;
     let answered = AssertUnwindSafe(dispatch(api, route?, call)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| Err(Failure::internal("a handler panicked").into()));
-    if call.failed_attempt || counts_as_failure(&answered) {
+    if counts_as_failure(&answered) {
         api.lockouts.record_failure(call.client);
     }
     answered

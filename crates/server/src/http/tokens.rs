@@ -10,14 +10,13 @@ use hyperion_vault_core::time::Seconds;
 use super::answer;
 use super::call::Call;
 use super::error::Refused;
-use super::roles::permit_admin;
+use super::guard;
 use super::service::Api;
 use crate::failure::Failure;
 use crate::tokens::NewToken;
 
 pub(super) async fn issue(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
-    let request: IssueTokenRequest = call.json().await?;
+    let (permit, request) = guard::admin_with::<IssueTokenRequest>(api, call).await?;
     let name = parse_name(&request.name, call)?;
     let role = RoleName::parse(&request.role).map_err(|error| Failure::Invalid(format!("role {error}")))?;
     let lifetime = request.expires_in_secs.map(Seconds::new);
@@ -28,12 +27,12 @@ pub(super) async fn issue(api: &Api, call: &mut Call) -> Result<Response, Refuse
 }
 
 pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let tokens = api.tokens.list(permit_admin(api, call)?)?;
+    let tokens = api.tokens.list(guard::admin(api, call)?)?;
     Ok(answer::json(StatusCode::OK, &tokens.iter().map(TokenInfo::from).collect::<Vec<_>>()))
 }
 
 pub(super) async fn revoke(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    let permit = permit_admin(api, call)?;
+    let permit = guard::admin(api, call)?;
     let name = parse_name(&call.parameter.clone(), call)?;
     api.tokens.revoke(permit, name, &mut call.trail).await?;
     Ok(answer::no_content())

@@ -67,17 +67,18 @@ impl Secrets {
         self.open_version(secret, number, &version).await
     }
 
-    /// Opens those of the named secrets that exist, in the order asked.
+    /// Opens the named secrets: one for each permit, in their order, and none for a name that doesn't exist.
     ///
     /// # Errors
     /// [`Failure`] when one that exists can't be opened: a part of the answer would look like the whole.
-    pub async fn read_batch(&self, permits: Vec<SecretPermit>) -> Result<Vec<Opened>, Failure> {
+    pub async fn read_batch(&self, permits: Vec<SecretPermit>) -> Result<Vec<Option<Opened>>, Failure> {
         let view = self.replica.view();
         let mut opened = Vec::with_capacity(permits.len());
         for permit in permits {
-            if let Some(secret) = secrets::get(&*view, permit.name())? {
-                opened.push(self.open_current(&view, &secret).await?);
-            }
+            opened.push(match secrets::get(&*view, permit.name())? {
+                Some(secret) => Some(self.open_current(&view, &secret).await?),
+                None => None,
+            });
         }
         Ok(opened)
     }
@@ -148,6 +149,18 @@ impl Secrets {
         }
         page.next_after = after;
         Ok(page)
+    }
+
+    /// Opens the first secret there is and forgets it: whether the master key is the one of this vault.
+    ///
+    /// # Errors
+    /// [`Failure`] when it can't be opened. A vault without secrets has none.
+    pub async fn try_stored_key(&self) -> Result<(), Failure> {
+        let view = self.replica.view();
+        match secrets::page(&*view, "", None, 1)?.first() {
+            Some(secret) => self.open_current(&view, secret).await.map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn open_current(&self, view: &View, secret: &Secret) -> Result<Opened, Failure> {

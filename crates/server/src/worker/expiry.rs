@@ -110,3 +110,75 @@ fn removable(view: &View, entry: &ExpiryDue, now: Timestamp) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use hyperion_vault_core::name::SecretName;
+    use hyperion_vault_core::secret::{SealedVersion, SecretFormat, SecretId, SecretKind, VersionNumber};
+    use hyperion_vault_core::state::command::{CreateSecret, UpdateSecret};
+    use hyperion_vault_core::state::table::Tag;
+    use hyperion_vault_core::state::{Proposal, apply};
+    use hyperion_vault_core::time::Seconds;
+
+    use super::*;
+
+    type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    fn sealed() -> SealedVersion {
+        SealedVersion {
+            envelope_format: 1,
+            kms_key_id: String::new(),
+            wrapped_data_key: vec![],
+            nonce: [0; 24],
+            ciphertext: vec![],
+        }
+    }
+
+    /// A secret at version 2, whose version 1 expires after a second.
+    fn superseded() -> Table {
+        let (name, id) = (SecretName::parse("a").unwrap(), SecretId::from_bytes([1; 16]));
+        let create = CreateSecret {
+            name: name.clone(),
+            id,
+            kind: SecretKind::Manual,
+            format: SecretFormat::Opaque,
+            description: None,
+            rotation_interval: None,
+            grace_period: Seconds::new(1),
+            sealed: sealed(),
+        };
+        let update = UpdateSecret {
+            name,
+            id,
+            expected: VersionNumber::FIRST,
+            description: None,
+            rotation_interval: None,
+            grace_period: None,
+            sealed: Some(sealed()),
+        };
+        let mut rows = Table::new();
+        for command in [Command::CreateSecret(create), Command::UpdateSecret(update)] {
+            apply(&Proposal { stamp: Timestamp::EPOCH, command }, &mut rows).unwrap();
+        }
+        rows
+    }
+
+    /// A flipped bit in a superseded version was met only in the log, where it halted the node, and again at
+    /// each start.
+    #[test]
+    fn a_damaged_version_is_not_proposed_for_removal() {
+        let mut rows = superseded();
+        let due = expiry_due::first(&rows, 1).unwrap().remove(0);
+        let later = Timestamp::from_unix_ms(1_000);
+        let whole: View = Arc::new(rows.clone());
+        assert!(removable(&whole, &due, later));
+        assert!(!removable(&whole, &due, Timestamp::from_unix_ms(999)));
+        let version = rows.iter_mut().find(|(key, _)| key.first() == Some(&(Tag::Versions as u8))).unwrap().1;
+        *version.last_mut().unwrap() ^= 1;
+        let damaged: View = Arc::new(rows);
+        assert!(!removable(&damaged, &due, later));
+    }
+}
