@@ -1,14 +1,16 @@
 //! The connection shell: accepts, limits, times and drains connections, and hands their requests to a router.
 //!
 //! Everything a stranger can do before a handler runs ends here: opening connections without end, dragging out
-//! a handshake, dribbling headers, not reading answers. At the limit of connections the shell stops accepting
-//! and leaves the rest to the kernel's queue.
+//! a handshake, dribbling headers, not reading answers, holding connections for nothing. At the limit of
+//! connections the shell stops accepting and leaves the rest to the kernel's queue; those of a client that has
+//! its share are closed at once, so that no client can take all.
 //!
 //! A request that has begun is carried out whether or not its client waits for the answer: no handler is
 //! dropped half way because somebody hung up. It keeps its connection's place until it is done.
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,21 +22,24 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyperion_vault_core::client_address::ProxyTrust;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::idle::Activity;
 use super::patience::Patience;
+use super::places::{Place, Places};
 
 /// Connections at once. Each costs a file descriptor, so the process's own limit should lie above it.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Connections at once of one IPv4 address or one IPv6 network of 64 bits.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
 /// All headers of a request together, in bytes.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Requests at once on one HTTP/2 connection.
@@ -54,10 +59,15 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     pub connections_max: usize,
+    /// Of one IPv4 address, or of one IPv6 network of 64 bits; further ones are closed at once.
+    pub connections_per_address_max: usize,
     /// For the TLS handshake.
     pub handshake_max: Duration,
     /// For the headers of a request; an idle HTTP/1 connection is closed after it too.
     pub headers_max: Duration,
+    /// Without an open request, after which a connection is closed gracefully. One that is still there after
+    /// the same time again, because its peer doesn't take an answer, is cut.
+    pub idle_max: Duration,
     /// For a peer to take anything of what is written to it.
     pub write_stall_max: Duration,
     /// Between two pings of an HTTP/2 peer, and for its answer.
@@ -71,12 +81,28 @@ impl Default for ConnectionLimits {
     fn default() -> ConnectionLimits {
         ConnectionLimits {
             connections_max: CONNECTIONS_MAX,
+            connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
             handshake_max: Duration::from_secs(10),
             headers_max: Duration::from_secs(10),
+            idle_max: Duration::from_secs(60),
             write_stall_max: Duration::from_secs(30),
             ping_interval: Duration::from_secs(20),
             pong_max: Duration::from_secs(10),
             drain_max: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ConnectionLimits {
+    /// The default, without a limit for each address where a proxy stands between the clients and the vault:
+    /// all their connections come from its address.
+    pub fn behind(proxies: &ProxyTrust) -> ConnectionLimits {
+        let limits = ConnectionLimits::default();
+        match proxies {
+            ProxyTrust::Nobody => limits,
+            ProxyTrust::Peer | ProxyTrust::Proxies(_) => {
+                ConnectionLimits { connections_per_address_max: limits.connections_max, ..limits }
+            }
         }
     }
 }
@@ -108,10 +134,9 @@ pub async fn serve(
         limits,
         stop,
     });
-    let graceful = GracefulShutdown::new();
-    accept_until_stopped(&listener, &shell, &graceful).await;
+    accept_until_stopped(&listener, &shell).await;
     drop(listener);
-    drain(graceful, &tasks, limits.drain_max).await
+    drain(&tasks, limits.drain_max).await
 }
 
 /// What all connections share.
@@ -123,9 +148,6 @@ struct Shell {
     limits: ConnectionLimits,
     stop: CancellationToken,
 }
-
-/// A place among the permitted connections, free again once the connection and its requests are done.
-type Place = Arc<OwnedSemaphorePermit>;
 
 /// The one place from which connections and requests are spawned, so that none outlives the server.
 #[derive(Clone, Default)]
@@ -199,14 +221,15 @@ fn http_builder(limits: &ConnectionLimits, tasks: Tasks) -> auto::Builder<Tasks>
     builder
 }
 
-async fn accept_until_stopped(listener: &TcpListener, shell: &Arc<Shell>, graceful: &GracefulShutdown) {
-    let places = Arc::new(Semaphore::new(shell.limits.connections_max));
+async fn accept_until_stopped(listener: &TcpListener, shell: &Arc<Shell>) {
+    let limits = &shell.limits;
+    let places = Places::new(limits.connections_max, limits.connections_per_address_max);
     loop {
         let next = shell.stop.run_until_cancelled(accept(listener, &places)).await;
         let Some((stream, peer, place)) = next else { return };
-        let (tasks, shell, watcher) = (&shell.tasks, Arc::clone(shell), graceful.watcher());
+        let (tasks, shell) = (&shell.tasks, Arc::clone(shell));
         tasks.execute(async move {
-            if let Err(error) = shell.connection(stream, peer, place, watcher).await {
+            if let Err(error) = shell.connection(stream, peer, place).await {
                 // A peer's own doing, and for nobody's attention: whoever can connect could fill the log.
                 tracing::debug!(%peer, %error, "connection ended");
             }
@@ -214,13 +237,19 @@ async fn accept_until_stopped(listener: &TcpListener, shell: &Arc<Shell>, gracef
     }
 }
 
-/// The next connection and its place among the permitted ones.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, Place) {
+/// The next connection of a client that may have one more, and its place. The place is free again once the
+/// connection and its requests are done.
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Arc<Place>) {
     loop {
-        // The semaphore is never closed, so that this can't fail.
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { continue };
+        let free = places.next().await;
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, canonical(peer), Arc::new(place)),
+            Ok((stream, peer)) => {
+                let peer = canonical(peer);
+                if let Some(place) = free.take(peer.ip()) {
+                    return (stream, peer, Arc::new(place));
+                }
+                tracing::debug!(%peer, "connection refused: its address has as many as it may");
+            }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "can't accept connections; trying again");
@@ -247,6 +276,8 @@ enum ConnectionError {
     Handshake(#[source] io::Error),
     #[error("TLS handshake took too long")]
     SlowHandshake,
+    #[error("the peer asked for nothing and didn't let the connection close")]
+    Idle,
     #[error("{0}")]
     Http(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -256,39 +287,35 @@ impl Shell {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        place: Place,
-        watcher: Watcher,
+        place: Arc<Place>,
     ) -> Result<(), ConnectionError> {
         // Answers are small and written whole: nothing is gained by waiting for more. Without it they are
         // only slower.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = &self.tls else { return self.requests(stream, peer, place, watcher).await };
+        let Some(tls) = &self.tls else { return self.requests(stream, peer, place).await };
         let handshake = timeout(self.limits.handshake_max, tls.accept(stream));
         // Stopping doesn't wait for a handshake: no request has come yet.
         let Some(shaken) = self.stop.run_until_cancelled(handshake).await else { return Ok(()) };
         let stream =
             shaken.map_err(|_| ConnectionError::SlowHandshake)?.map_err(ConnectionError::Handshake)?;
-        self.requests(stream, peer, place, watcher).await
+        self.requests(stream, peer, place).await
     }
 
-    async fn requests<S>(
-        &self,
-        stream: S,
-        peer: SocketAddr,
-        place: Place,
-        watcher: Watcher,
-    ) -> Result<(), ConnectionError>
+    async fn requests<S>(&self, stream: S, peer: SocketAddr, place: Arc<Place>) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (router, tasks) = (self.router.clone(), self.tasks.clone());
+        let activity = Activity::start();
+        let opened = activity.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
-            let (router, tasks, place) = (router.clone(), tasks.clone(), Arc::clone(&place));
+            let (router, tasks) = (router.clone(), tasks.clone());
+            let kept = (Arc::clone(&place), opened.open());
             async move {
                 let answered = async move {
-                    let _place = place;
+                    let _kept = kept;
                     let Ok(answer) = router.oneshot(request).await;
                     answer
                 };
@@ -296,22 +323,27 @@ impl Shell {
             }
         });
         let stream = Patience::new(stream, self.limits.headers_max, self.limits.write_stall_max);
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        watcher.watch(connection).await.map_err(ConnectionError::Http)
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = activity.idle_for(self.limits.idle_max) => {}
+            ended = connection.as_mut() => return ended.map_err(ConnectionError::Http),
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection.as_mut() => ended.map_err(ConnectionError::Http),
+            () = activity.idle_for(self.limits.idle_max) => Err(ConnectionError::Idle),
+        }
     }
 }
 
-async fn drain(graceful: GracefulShutdown, tasks: &Tasks, drain_max: Duration) -> Drained {
-    let drained = timeout(drain_max, async {
-        graceful.shutdown().await;
-        tasks.ended().await;
-    });
-    if drained.await.is_ok() {
+async fn drain(tasks: &Tasks, drain_max: Duration) -> Drained {
+    if timeout(drain_max, tasks.ended()).await.is_ok() {
         return Drained::Complete;
     }
     let requests = tasks.requests.len();
     tasks.cut.cancel();
     tasks.ended().await;
-    tracing::warn!(requests, "requests were still in flight when time was up, and were cut");
     Drained::Cut { requests }
 }

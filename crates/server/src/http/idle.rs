@@ -1,0 +1,98 @@
+//! How long a connection has had no open request.
+//!
+//! Pings don't count: an HTTP/2 peer that answers them and asks for nothing would keep its connection for ever.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The open requests of one connection. Clones speak of the same connection.
+#[derive(Clone)]
+pub(super) struct Activity(Arc<Mutex<State>>);
+
+struct State {
+    open: usize,
+    /// When the last request ended, or the connection began.
+    idle_since: Instant,
+}
+
+impl Activity {
+    /// Of a connection that begins now.
+    pub(super) fn start() -> Activity {
+        Activity(Arc::new(Mutex::new(State { open: 0, idle_since: Instant::now() })))
+    }
+
+    /// A request is open until what this returns is dropped.
+    pub(super) fn open(&self) -> OpenRequest {
+        self.state().open += 1;
+        OpenRequest(self.clone())
+    }
+
+    /// Ends when no request has been open for `idle_max`, of which only what lies after this call counts.
+    pub(super) async fn idle_for(&self, idle_max: Duration) {
+        let from = Instant::now();
+        loop {
+            let due = self.idle_since().max(from) + idle_max;
+            if due <= Instant::now() {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+
+    fn idle_since(&self) -> Instant {
+        let state = self.state();
+        if state.open > 0 { Instant::now() } else { state.idle_since }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Two numbers that are never half written.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open request, from the end of its headers until its answer is there to be written.
+pub(super) struct OpenRequest(Activity);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.open -= 1;
+        state.idle_since = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const IDLE_MAX: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn idleness_is_counted_from_the_end_of_the_last_of_the_open_requests() {
+        let activity = Activity::start();
+        let start = Instant::now();
+        let requests = activity.clone();
+        tokio::spawn(async move {
+            let (first, second) = (requests.open(), requests.open());
+            advance(Duration::from_secs(100)).await;
+            drop(first);
+            advance(Duration::from_secs(100)).await;
+            drop(second);
+        });
+        activity.idle_for(IDLE_MAX).await;
+        assert_eq!(start.elapsed().as_secs(), 260);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idleness_before_the_call_does_not_count() {
+        let activity = Activity::start();
+        advance(Duration::from_secs(100)).await;
+        let start = Instant::now();
+        activity.idle_for(IDLE_MAX).await;
+        assert_eq!(start.elapsed(), IDLE_MAX);
+    }
+}
