@@ -1,7 +1,8 @@
 //! Who may do what: roles, rules and the permits that an authorised step is made of.
 //!
 //! A use case takes the [`SecretPermit`] or [`AdminPermit`] that this file returned. Neither can be made
-//! elsewhere, so a path that nobody authorised doesn't compile.
+//! elsewhere, so a path that asked nobody doesn't compile. A permit shows its secret only
+//! to the action that it was given for.
 
 use minicbor::{Decode, Encode};
 
@@ -141,16 +142,12 @@ pub struct SecretPermit {
 }
 
 impl SecretPermit {
-    /// The secret it is for.
-    #[must_use]
-    pub fn name(&self) -> &SecretName {
-        &self.name
-    }
-
-    /// The action it is for.
-    #[must_use]
-    pub fn action(&self) -> Action {
-        self.action
+    /// The secret it is for, if it is for this action too.
+    ///
+    /// # Errors
+    /// [`Denied`] when it was given for another action.
+    pub fn name_for(&self, action: Action) -> Result<&SecretName, Denied> {
+        if self.action == action { Ok(&self.name) } else { Err(Denied) }
     }
 }
 

@@ -42,14 +42,9 @@ impl Reader {
     pub fn permit(&self, name: &SecretName) -> Result<SecretPermit, Failure> {
         match self {
             Reader::Address => Ok(permit_read_by_address(name)),
-            Reader::Token(principal) => principal.authorize(Action::Read, name).map_err(denied),
+            Reader::Token(principal) => Ok(principal.authorize(Action::Read, name)?),
         }
     }
-}
-
-/// The role doesn't grant it.
-pub(crate) fn denied(_: hyperion_vault_core::policy::Denied) -> Failure {
-    Failure::Denied { message: "permission denied: the token's role doesn't grant this" }
 }
 
 impl Access {

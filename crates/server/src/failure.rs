@@ -1,6 +1,7 @@
 //! Why an operation didn't do what was asked, by what the caller can do about it. What HTTP makes of it is
 //! written in `http/error.rs`.
 
+use hyperion_vault_core::policy::Denied;
 use hyperion_vault_core::state::{Refusal, StateFault};
 use hyperion_vault_core::time::Seconds;
 use hyperion_vault_kms::KmsError;
@@ -66,6 +67,12 @@ impl From<Refusal> for Failure {
             Refusal::NotAutomatic => Failure::Invalid(refusal.to_string()),
             other => Failure::Conflict(other.to_string()),
         }
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(_: Denied) -> Failure {
+        Failure::Denied { message: "permission denied: the token's role doesn't grant this" }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::call::Call;
 use super::error::Refused;
 use super::service::Api;
-use crate::access::{Reader, denied};
+use crate::access::Reader;
 
 /// The holder of the request's token.
 pub(super) fn principal(api: &Api, call: &mut Call) -> Result<Principal, Refused> {
@@ -50,7 +50,7 @@ pub(super) fn admin(api: &Api, call: &mut Call) -> Result<AdminPermit, Refused> 
 
 /// The leave of an admin's token.
 pub(super) fn admin_with_query(api: &Api, call: &mut Call) -> Result<AdminPermit, Refused> {
-    Ok(principal(api, call)?.authorize_admin().map_err(denied)?)
+    Ok(principal(api, call)?.authorize_admin()?)
 }
 
 /// The leave of an admin's token, and the request's body.

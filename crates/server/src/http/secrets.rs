@@ -13,7 +13,7 @@ use hyperion_vault_api::secrets::{
 use hyperion_vault_api::text::SecretText;
 use hyperion_vault_core::limits::{BATCH_ANSWER_BYTES_MAX, BATCH_NAMES_MAX, PAGE_ITEMS_MAX};
 use hyperion_vault_core::name::SecretName;
-use hyperion_vault_core::policy::{Action, SecretPermit};
+use hyperion_vault_core::policy::{Action, Denied, SecretPermit};
 use hyperion_vault_core::secret::{Secret, VersionNumber};
 use hyperion_vault_core::time::Seconds;
 use hyperion_vault_crypto::{Material, Plaintext};
@@ -24,7 +24,6 @@ use super::call::{Call, parse_number};
 use super::error::Refused;
 use super::guard;
 use super::service::Api;
-use crate::access::denied;
 use crate::failure::Failure;
 use crate::secrets::{ListQuery, NewMaterial, NewSecret, Opened, Page, SecretChange, Verdict};
 
@@ -34,7 +33,7 @@ const NEXT_AFTER: HeaderName = HeaderName::from_static("x-next-after");
 pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refused> {
     let (principal, request) = guard::principal_with::<CreateSecretRequest>(api, call).await?;
     let name = parse_name(&request.name, call)?;
-    let permit = principal.authorize(Action::Create, &name).map_err(denied)?;
+    let permit = principal.authorize(Action::Create, &name)?;
     let new = NewSecret::parse(
         request.kind.into(),
         NewMaterial::parse(plain(request.value), plain(request.username), plain(request.password))?,
@@ -83,7 +82,7 @@ pub(super) async fn update(api: &Api, call: &mut Call) -> Result<Response, Refus
     permit(api, call, Action::Update)?;
     let if_match = call.if_match()?;
     let (principal, request) = guard::principal_with::<UpdateSecretRequest>(api, call).await?;
-    let permit = principal.authorize(Action::Update, &parse_parameter(call)?).map_err(denied)?;
+    let permit = principal.authorize(Action::Update, &parse_parameter(call)?)?;
     let change = SecretChange::parse(
         NewMaterial::parse(plain(request.value), plain(request.username), plain(request.password))?,
         request.description.as_deref(),
@@ -154,7 +153,7 @@ pub(super) async fn versions(api: &Api, call: &mut Call) -> Result<Response, Ref
     call.no_query()?;
     let name = parse_parameter(call)?;
     if !principal.sees(&name) {
-        return Err(denied(hyperion_vault_core::policy::Denied).into());
+        return Err(Denied.into());
     }
     let (current, versions) = api.secrets.versions(&name)?;
     let infos: Vec<_> =
@@ -167,7 +166,7 @@ fn permit(api: &Api, call: &mut Call, action: Action) -> Result<SecretPermit, Re
     let principal = guard::principal(api, call)?;
     call.no_query()?;
     let name = parse_parameter(call)?;
-    Ok(principal.authorize(action, &name).map_err(denied)?)
+    Ok(principal.authorize(action, &name)?)
 }
 
 fn parse_parameter(call: &mut Call) -> Result<SecretName, Failure> {

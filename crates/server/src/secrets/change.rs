@@ -1,6 +1,6 @@
 //! Creating, changing and deleting secrets.
 
-use hyperion_vault_core::policy::SecretPermit;
+use hyperion_vault_core::policy::{Action, SecretPermit};
 use hyperion_vault_core::secret::{SealedVersion, Secret, VersionNumber};
 use hyperion_vault_core::state::command::{CreateSecret, DeleteSecret, UpdateSecret};
 use hyperion_vault_core::state::table::secrets;
@@ -23,7 +23,7 @@ impl Secrets {
         new: NewSecret,
         trail: &mut Trail,
     ) -> Result<Opened, Failure> {
-        let name = permit.name();
+        let name = permit.name_for(Action::Create)?;
         let _lock = self.replica.lock_name(name).await;
         if secrets::get(&*self.replica.view(), name)?.is_some() {
             return Err(Refusal::SecretExists.into());
@@ -56,10 +56,11 @@ impl Secrets {
         change: SecretChange,
         trail: &mut Trail,
     ) -> Result<Secret, Failure> {
-        let _lock = self.replica.lock_name(permit.name()).await;
+        let name = permit.name_for(Action::Update)?;
+        let _lock = self.replica.lock_name(name).await;
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let view = self.replica.view();
-            let secret = secrets::get(&*view, permit.name())?.ok_or(Refusal::SecretNotFound)?;
+            let secret = secrets::get(&*view, name)?.ok_or(Refusal::SecretNotFound)?;
             change.check_against(&secret)?;
             let sealed = match &change.material {
                 Some(material) => Some(self.seal_next(&view, &secret, material).await?),
@@ -79,8 +80,9 @@ impl Secrets {
     /// # Errors
     /// [`Failure::NotFound`].
     pub async fn delete(&self, permit: SecretPermit, trail: &mut Trail) -> Result<(), Failure> {
-        let _lock = self.replica.lock_name(permit.name()).await;
-        let command = Command::DeleteSecret(DeleteSecret { name: permit.name().clone() });
+        let name = permit.name_for(Action::Delete)?;
+        let _lock = self.replica.lock_name(name).await;
+        let command = Command::DeleteSecret(DeleteSecret { name: name.clone() });
         self.replica.change(command, trail).await?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use hyperion_vault_core::limits::PAGE_ITEMS_MAX;
 use hyperion_vault_core::name::SecretName;
-use hyperion_vault_core::policy::{Principal, SecretPermit};
+use hyperion_vault_core::policy::{Action, Principal, SecretPermit};
 use hyperion_vault_core::rotation::expired;
 use hyperion_vault_core::secret::{Secret, Version, VersionNumber};
 use hyperion_vault_core::state::Refusal;
@@ -56,7 +56,7 @@ impl Secrets {
         version: Option<VersionNumber>,
     ) -> Result<Opened, Failure> {
         let view = self.replica.view();
-        let secret = secrets::get(&*view, permit.name())?.ok_or(Refusal::SecretNotFound)?;
+        let secret = secrets::get(&*view, permit.name_for(Action::Read)?)?.ok_or(Refusal::SecretNotFound)?;
         let Some(number) = version.filter(|number| *number != secret.current) else {
             return self.open_current(&view, &secret).await;
         };
@@ -75,7 +75,7 @@ impl Secrets {
         let view = self.replica.view();
         let mut opened = Vec::with_capacity(permits.len());
         for permit in permits {
-            opened.push(match secrets::get(&*view, permit.name())? {
+            opened.push(match secrets::get(&*view, permit.name_for(Action::Read)?)? {
                 Some(secret) => Some(self.open_current(&view, &secret).await?),
                 None => None,
             });
@@ -90,7 +90,9 @@ impl Secrets {
     /// [`Failure`] when a version can't be opened.
     pub async fn verify(&self, permit: SecretPermit, value: &Plaintext) -> Result<Verdict, Failure> {
         let view = self.replica.view();
-        let Some(secret) = secrets::get(&*view, permit.name())? else { return Ok(Verdict::Invalid) };
+        let Some(secret) = secrets::get(&*view, permit.name_for(Action::Read)?)? else {
+            return Ok(Verdict::Invalid);
+        };
         let now = self.replica.now(&view)?;
         let mut verdict = Verdict::Invalid;
         for (number, version) in versions::of_secret(&*view, &secret.name)? {

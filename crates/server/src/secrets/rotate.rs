@@ -1,6 +1,6 @@
 //! Rotating automatic secrets.
 
-use hyperion_vault_core::policy::SecretPermit;
+use hyperion_vault_core::policy::{Action, SecretPermit};
 use hyperion_vault_core::secret::{Secret, SecretFormat, SecretKind};
 use hyperion_vault_core::state::command::RotateSecret;
 use hyperion_vault_core::state::table::secrets;
@@ -21,10 +21,11 @@ impl Secrets {
     /// # Errors
     /// [`Failure::Invalid`] for a manual secret.
     pub async fn rotate(&self, permit: SecretPermit, trail: &mut Trail) -> Result<Opened, Failure> {
-        let _lock = self.replica.lock_name(permit.name()).await;
+        let name = permit.name_for(Action::Rotate)?;
+        let _lock = self.replica.lock_name(name).await;
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let view = self.replica.view();
-            let secret = secrets::get(&*view, permit.name())?.ok_or(Refusal::SecretNotFound)?;
+            let secret = secrets::get(&*view, name)?.ok_or(Refusal::SecretNotFound)?;
             if let Some(rotated) = self.rotate_once(&view, secret, trail).await? {
                 return Ok(rotated);
             }
@@ -43,9 +44,10 @@ impl Secrets {
         due_at: Timestamp,
         trail: &mut Trail,
     ) -> Result<(), Failure> {
-        let _lock = self.replica.lock_name(permit.name()).await;
+        let name = permit.name_for(Action::Rotate)?;
+        let _lock = self.replica.lock_name(name).await;
         let view = self.replica.view();
-        match secrets::get(&*view, permit.name())? {
+        match secrets::get(&*view, name)? {
             Some(secret) if secret.next_rotation_at == Some(due_at) => {
                 self.rotate_once(&view, secret, trail).await.map(|_| ())
             }
