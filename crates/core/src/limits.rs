@@ -17,8 +17,9 @@ pub const PERIOD_MAX: Seconds = Seconds::new(10 * 31_557_600);
 pub const STORED_VERSIONS_MAX: u64 = 256;
 /// Secrets that one batch read may ask for.
 pub const BATCH_NAMES_MAX: usize = 256;
-/// Bytes of the answer to one batch read.
-pub const BATCH_ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of the answer to one batch read: the most names with the largest usernames and passwords fit, as long
+/// as they need no escapes.
+pub const BATCH_ANSWER_BYTES_MAX: usize = 40 * 1024 * 1024;
 /// Items on one page of a list; also what is answered when no limit is asked for.
 pub const PAGE_ITEMS_MAX: usize = 10_000;
 /// Roles of a cluster.
