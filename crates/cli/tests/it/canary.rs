@@ -2,7 +2,7 @@
 //! a metric or an argument list, as it is or encoded. The environment, from which the vault gets its own secrets,
 //! is left out by nature.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::engine::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +10,7 @@ use hyperion_vault_api::endpoint::ROUTES;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::callers::{BEHIND_PROXY, from_address};
 use crate::leak::{Canaries, canary, files_under};

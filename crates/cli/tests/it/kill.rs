@@ -5,6 +5,8 @@
 //! A crash of the process alone: what the operating system was handed it still has. What a crash of the machine
 //! leaves is held by the crash images of `hyperion-vault-raft`.
 
+#![allow(clippy::print_stdout, reason = "a test says what it measured and how to have it again")]
+
 mod client;
 mod known;
 

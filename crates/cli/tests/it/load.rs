@@ -4,16 +4,19 @@
 //! For figures that mean something, build as it is shipped and let nothing else run: `cargo nextest run --release -p
 //! hyperion-vault --no-capture load::`.
 
+#![allow(clippy::print_stdout, reason = "a test says what it measured and how to have it again")]
+
 mod measure;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::{Client, Method};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::vault::{ADMIN, Vault, expect};

@@ -1,14 +1,17 @@
 //! SIGTERM under load: nothing new is accepted, what is in flight is answered, the process ends well, and the next
 //! one has everything that was acknowledged and nothing that was not.
 
+#![allow(clippy::print_stdout, reason = "a test says what it measured and how to have it again")]
+
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::vault::{ADMIN, Vault, expect};
 

@@ -4,10 +4,11 @@ use std::fs::{File, Metadata};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyperion_vault_core::state::Rows;
 use reqwest::Method;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::leak::files_under;
