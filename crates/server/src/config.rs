@@ -36,7 +36,7 @@ use environment::Environment;
 pub use environment::{SECRET_FILE_BYTES_MAX, read_secret_file};
 pub use error::{SettingError, Warning};
 pub use host_port::{HostPort, HostPortError};
-pub use keys::{KeyProvider, Keys};
+pub use keys::{Keys, KmsMode};
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use node::Node;

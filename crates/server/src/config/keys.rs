@@ -10,13 +10,13 @@ use super::table::{DEK_CACHE_TTL_SECS, KMS_MODE, LOCAL_MASTER_KEY};
 
 /// Key management.
 pub struct Keys {
-    pub provider: KeyProvider,
+    pub mode: KmsMode,
     /// How long an unwrapped data key stays cached; zero turns the cache off.
     pub data_key_cache_ttl: Seconds,
 }
 
-/// Which provider wraps the data keys.
-pub enum KeyProvider {
+/// Which key management service wraps the data keys.
+pub enum KmsMode {
     Local {
         /// `None`: a random one for the life of the process.
         master_key: Option<MasterKey>,
@@ -24,6 +24,13 @@ pub enum KeyProvider {
 }
 
 impl Keys {
+    /// Whether the master key outlives this process.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        let KmsMode::Local { master_key } = &self.mode;
+        master_key.is_some()
+    }
+
     pub(super) fn read(env: &mut Environment) -> Keys {
         let local = env.parse(&KMS_MODE, |text| match text {
             "local" => Ok(()),
@@ -35,7 +42,7 @@ impl Keys {
             env.warn(Warning::EphemeralMasterKey);
         }
         let data_key_cache_ttl = Seconds::new(env.number(&DEK_CACHE_TTL_SECS));
-        Keys { provider: KeyProvider::Local { master_key }, data_key_cache_ttl }
+        Keys { mode: KmsMode::Local { master_key }, data_key_cache_ttl }
     }
 }
 

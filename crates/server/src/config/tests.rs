@@ -309,7 +309,7 @@ fn a_missing_master_key_is_warned_of_loudly() {
     assert!(warnings(&[]).contains(&Warning::EphemeralMasterKey));
     let (settings, warnings) = read(&[("VAULT_LOCAL_MASTER_KEY", MASTER_KEY)]);
     assert!(!warnings.contains(&Warning::EphemeralMasterKey));
-    let KeyProvider::Local { master_key } = settings.keys.provider;
+    let KmsMode::Local { master_key } = settings.keys.mode;
     assert!(master_key.is_some());
 }
 
