@@ -136,6 +136,10 @@ async fn every_answer_has_a_request_id_of_its_own_and_may_not_be_stored() {
         if !path.ends_with('z') {
             assert_eq!(record_of(&vault, answer.request_id())["status"], status, "{method} {path}");
         }
+        if path == "/metrics" {
+            let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            assert_eq!(answer.header("content-type"), Some(open_metrics));
+        }
     }
     let anonymous = caller.connection.exchange("GET", "/v1/roles", &[], "").await;
     assert_eq!((anonymous.status, anonymous.header("www-authenticate")), (401, Some("Bearer")));

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// By which a scraper tells OpenMetrics from the older text format (OpenMetrics 1.0, "Protocol Negotiation").
+const METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// What a panic or a type that can't be written down leaves to say.
 const INTERNAL: &str = r#"{"error":"internal error"}"#;
@@ -28,6 +31,10 @@ pub(super) fn secret_json(status: StatusCode, bytes: Zeroizing<Vec<u8>>) -> Resp
 
 pub(super) fn text(status: StatusCode, text: impl Into<Body>) -> Response {
     with_type(status, TEXT, text.into())
+}
+
+pub(super) fn metrics(text: String) -> Response {
+    with_type(StatusCode::OK, METRICS, Body::from(text))
 }
 
 pub(super) fn no_content() -> Response {
