@@ -71,6 +71,36 @@ pub const ROUTES: [Route; 23] = [
 ];
 
 impl Endpoint {
+    /// What the metrics call it. Dashboards and alarms name it too: it stays when a variant is renamed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Endpoint::CreateSecret => "CreateSecret",
+            Endpoint::ListSecrets => "ListSecrets",
+            Endpoint::ReadSecret => "ReadSecret",
+            Endpoint::UpdateSecret => "UpdateSecret",
+            Endpoint::DeleteSecret => "DeleteSecret",
+            Endpoint::RotateSecret => "RotateSecret",
+            Endpoint::VerifySecret => "VerifySecret",
+            Endpoint::BatchReadSecrets => "BatchReadSecrets",
+            Endpoint::ListVersions => "ListVersions",
+            Endpoint::CreateRole => "CreateRole",
+            Endpoint::ListRoles => "ListRoles",
+            Endpoint::ReadRole => "ReadRole",
+            Endpoint::DeleteRole => "DeleteRole",
+            Endpoint::SetPermissions => "SetPermissions",
+            Endpoint::IssueToken => "IssueToken",
+            Endpoint::ListTokens => "ListTokens",
+            Endpoint::RevokeToken => "RevokeToken",
+            Endpoint::ReadAudit => "ReadAudit",
+            Endpoint::ListLockouts => "ListLockouts",
+            Endpoint::LiftLockout => "LiftLockout",
+            Endpoint::Metrics => "Metrics",
+            Endpoint::Health => "Health",
+            Endpoint::Ready => "Ready",
+        }
+    }
+
     /// Whether this is a probe of the process, which is no operation: exempt from lockout and audit.
     #[must_use]
     pub fn is_probe(self) -> bool {
@@ -81,5 +111,18 @@ impl Endpoint {
     #[must_use]
     pub fn route(self) -> Option<&'static Route> {
         ROUTES.iter().find(|route| route.endpoint == self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_endpoints_share_a_name() {
+        let names: HashSet<_> = ROUTES.iter().map(|route| route.endpoint.as_str()).collect();
+        assert_eq!(names.len(), ROUTES.len());
     }
 }

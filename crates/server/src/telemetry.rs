@@ -21,7 +21,7 @@ const REQUEST_SECONDS: [f64; 11] = [0.000_1, 0.000_3, 0.001, 0.0025, 0.005, 0.01
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    endpoint: String,
+    endpoint: &'static str,
     status: u32,
 }
 
@@ -90,7 +90,7 @@ impl Metrics {
 
     /// One request was answered.
     pub fn request(&self, endpoint: Option<Endpoint>, status: u16, took: Duration) {
-        let endpoint = endpoint.map_or_else(|| "none".to_owned(), |endpoint| format!("{endpoint:?}"));
+        let endpoint = endpoint.map_or("none", Endpoint::as_str);
         self.requests.get_or_create(&RequestLabels { endpoint, status: status.into() }).inc();
         self.seconds.observe(took.as_secs_f64());
     }
