@@ -1,11 +1,11 @@
-//! Secret text at the border: what came in a request and what goes out in an answer. It has no `Debug` and
-//! is wiped when dropped.
+//! Secret text at the border: what came in a request or a setting, and what goes out in an answer.
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// Text that must not be shown anywhere but in the answer it was asked for in.
+/// Text that must not be shown anywhere but in the answer it was asked for in. It is wiped when dropped, and has
+/// neither `Debug` nor `Display`, so that no message can show it by accident.
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
@@ -14,7 +14,7 @@ impl SecretText {
         SecretText(text)
     }
 
-    /// The text itself.
+    /// The text itself. Don't keep, log or format it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

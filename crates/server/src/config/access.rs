@@ -1,5 +1,6 @@
 //! Who is let in: readers' addresses, proxies, the first token, lockout.
 
+use hyperion_vault_api::text::SecretText;
 use hyperion_vault_core::allowlist::{Allowlist, AllowlistError};
 use hyperion_vault_core::client_address::ProxyTrust;
 use hyperion_vault_core::lockout::LockoutConfig;
@@ -7,7 +8,6 @@ use hyperion_vault_core::time::Seconds;
 
 use super::environment::Environment;
 use super::error::{Warning, shown};
-use super::secret_text::SecretText;
 use super::table::{
     ALLOWED_IPS, AUTH_LOCKOUT_SECS, AUTH_MAX_FAILURES, AUTH_WINDOW_SECS, BOOTSTRAP_TOKEN, READ_AUTH,
     TRUST_PROXY, TRUSTED_PROXIES,

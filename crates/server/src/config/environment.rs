@@ -10,10 +10,10 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use hyperion_vault_api::text::SecretText;
 use zeroize::Zeroizing;
 
 use super::error::{SettingError, Warning, shown};
-use super::secret_text::SecretText;
 use super::table::{Setting, TABLE, Values};
 
 /// Largest file that a secret is read from, in bytes.
