@@ -25,7 +25,7 @@ use crate::time::{Seconds, Timestamp};
 
 /// Most failures that may be asked for before a lockout: each is remembered by its time, 8 bytes. A higher
 /// `failures_max` counts as this.
-pub const LOCKOUT_FAILURES_LIMIT: u32 = 1_000;
+pub const LOCKOUT_FAILURES_LIMIT: u32 = 100;
 
 /// Network bits that tell one client from another.
 const IPV4_CLIENT_BITS: u8 = 32;

@@ -95,6 +95,15 @@ fn zero_turns_it_off() {
 }
 
 #[test]
+fn more_failures_than_are_remembered_can_not_be_asked_for() {
+    let mut lockouts = Lockouts::new(LockoutConfig { failures_max: u32::MAX, ..CONFIG });
+    for _ in 1..LOCKOUT_FAILURES_LIMIT {
+        assert_eq!(lockouts.record_failure(nth(1), at(0)), None);
+    }
+    assert!(lockouts.record_failure(nth(1), at(0)).is_some());
+}
+
+#[test]
 fn ipv6_is_counted_by_64_and_mapped_ipv4_as_ipv4() {
     let mut lockouts = Lockouts::new(CONFIG);
     for host in 1..=5 {

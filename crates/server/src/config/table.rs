@@ -1,5 +1,7 @@
 //! The one table of all settings: name, values, default, meaning.
 
+use hyperion_vault_core::lockout::LOCKOUT_FAILURES_LIMIT;
+
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
@@ -190,7 +192,7 @@ pub const BOOTSTRAP_TOKEN: Setting = Setting {
 };
 pub const AUTH_MAX_FAILURES: Setting = Setting {
     name: "VAULT_AUTH_MAX_FAILURES",
-    values: Values::Number { min: 0, max: 1_000 },
+    values: Values::Number { min: 0, max: LOCKOUT_FAILURES_LIMIT as u64 },
     default: Default::Is("5"),
     doc: "Failures within the window that lock a client address out. 0 turns lockout off.",
 };
