@@ -188,7 +188,7 @@ pub const BOOTSTRAP_TOKEN: Setting = Setting {
     name: "VAULT_BOOTSTRAP_TOKEN",
     values: Values::Secret,
     default: Default::Unset("no token is made"),
-    doc: "First admin token, taken once; the same on every node. At least 16 bytes.",
+    doc: "First admin token, taken once; the same on every node. Shorter than 16 bytes draws a warning.",
 };
 pub const AUTH_MAX_FAILURES: Setting = Setting {
     name: "VAULT_AUTH_MAX_FAILURES",
