@@ -18,7 +18,7 @@ cargo xtask <task>
   verify   check everything and write nothing: format, tidy, clippy, tests, dependencies
   fix      format, apply clippy's suggestions, regenerate docs/settings.md
   test     set up what the tests need, and run them all
-  tidy     check what no compiler checks: lengths, names, rooms, links";
+  tidy     check what no compiler checks: lengths, names, rooms, dependencies, links";
 
 fn main() -> ExitCode {
     let task: Vec<String> = std::env::args().skip(1).collect();

@@ -4,11 +4,13 @@
 //! stands in [`RULES`].
 
 mod arrows;
+mod dependencies;
 mod docs;
 mod finding;
 mod forbidden;
 mod length;
 mod links;
+mod manifest;
 mod names;
 mod purity;
 mod rooms;
@@ -30,6 +32,7 @@ const RULES: &[Rule] = &[
     purity::check,
     rooms::check,
     arrows::check,
+    dependencies::check,
     secrecy::check,
     forbidden::check,
     links::check,

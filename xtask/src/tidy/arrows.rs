@@ -1,6 +1,7 @@
 //! Which crate may know which. Cargo refuses a circle; this refuses every other wrong arrow.
 
 use super::finding::Finding;
+use super::manifest::{Section, dependencies};
 use super::tree::{TextFile, Tree};
 
 /// The arrows. A crate may also know what lies further along them.
@@ -36,7 +37,8 @@ fn crate_of(path: &str) -> Option<&str> {
 
 fn wrong_arrows((file, own): (&TextFile, &str)) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (line, dependency) in dependencies(&file.text) {
+    for dependency in dependencies(&file.text).filter(|dependency| dependency.section == Section::Product) {
+        let (line, dependency) = (dependency.line, dependency.name);
         if let Some(ours) = dependency.strip_prefix(PREFIX) {
             if !reaches(own, ours) {
                 let what = format!("`{own}` must not know `{ours}`: turn the arrow round with a port");
@@ -55,19 +57,6 @@ fn wrong_arrows((file, own): (&TextFile, &str)) -> Vec<Finding> {
 fn reaches(from: &str, to: &str) -> bool {
     let direct = ARROWS.iter().find(|(name, _)| *name == from).map_or(&[][..], |(_, direct)| direct);
     direct.iter().any(|next| *next == to || reaches(next, to))
-}
-
-/// The names in the sections of dependencies, those for tests left out, with their lines.
-fn dependencies(manifest: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut in_section = false;
-    manifest.lines().zip(1..).filter_map(move |(line, number)| {
-        if let Some(section) = line.trim().strip_prefix('[') {
-            in_section = section.ends_with("dependencies]") && !section.ends_with("dev-dependencies]");
-            return None;
-        }
-        let name = line.split(['=', '.']).next()?.trim();
-        (in_section && !name.is_empty() && !name.starts_with('#')).then_some((number, name))
-    })
 }
 
 #[cfg(test)]
