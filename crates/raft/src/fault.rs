@@ -28,6 +28,9 @@ pub enum Fault {
     /// A snapshot couldn't be written, read or installed.
     #[error("snapshot: {0}")]
     Snapshot(String),
+    /// Consensus ended though nobody stopped it.
+    #[error("consensus: {0}")]
+    Consensus(String),
 }
 
 impl Fault {
@@ -67,13 +70,56 @@ impl FaultLatch {
     /// Latches `fault`, reports it if it is the first, and hands it back.
     pub(crate) fn raise(&self, fault: Fault) -> Fault {
         if self.first.set(fault.clone()).is_ok() {
-            tracing::error!(%fault, "this node halts");
+            // Before it is logged: tracing panics where stderr can't be written, and the process must end even then.
             (self.on_fault)(&fault);
+            tracing::error!(%fault, "this node halts");
         }
         fault
     }
 
     pub(crate) fn first(&self) -> Option<&Fault> {
         self.first.get()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Writes its events as a full disk or a closed pipe would let it.
+    struct BrokenLog;
+
+    impl tracing::Subscriber for BrokenLog {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            std::panic::panic_any("failed printing to stderr");
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn the_process_learns_of_a_fault_once_even_if_it_cannot_be_logged() {
+        let reports = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&reports);
+        let latch = FaultLatch::new(Arc::new(move |_| {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }));
+        let raise = || latch.raise(Fault::Log("the disk is gone".to_owned()));
+        let first = catch_unwind(AssertUnwindSafe(|| tracing::subscriber::with_default(BrokenLog, raise)));
+        assert!(first.is_err(), "the log worked; the test shows nothing");
+        raise();
+        assert_eq!(reports.load(Ordering::SeqCst), 1);
     }
 }

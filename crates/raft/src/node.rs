@@ -1,5 +1,9 @@
 //! A running node: consensus over the storage of this crate, and the door to it.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +13,7 @@ use hyperion_vault_core::state::{Command, Outcome, Proposal};
 use openraft::BasicNode;
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, sleep, timeout};
 
 use crate::config::{NodeConfig, PROPOSAL_BYTES_MAX, PROPOSE_TIMEOUT};
@@ -20,7 +24,7 @@ use crate::log_store::{LogStore, LogWriter};
 use crate::snapshot::SnapshotDir;
 use crate::state::{CheckpointPolicy, StateHandle, StateMachine, StateView, StateWriter};
 use crate::stats::StorageStats;
-use crate::status::{Leadership, NodeStatus, follow_leadership};
+use crate::status::{Leadership, NodeStatus, end_of_consensus, follow_leadership};
 use crate::storage::Storage;
 use crate::transport::NoPeers;
 use crate::types::{EncodedProposal, TypeConfig};
@@ -54,6 +58,8 @@ pub struct Node {
 /// What a shutdown ends.
 struct Running {
     tasks: JoinSet<()>,
+    /// Calls the end of consensus a fault.
+    guard: AbortHandle,
     snapshots: Arc<SnapshotDir>,
     log: LogWriter,
     state: StateWriter,
@@ -106,8 +112,10 @@ impl Node {
         let leadership = follow_leadership(&raft, &mut tasks);
         let recovered = watch_recovery(&raft, &mut tasks);
         tasks.spawn(checkpoint_at_intervals(state.clone(), config.checkpoint_interval));
+        let guard = tasks.spawn(guard_consensus(raft.clone(), Arc::clone(&latch)));
         let running = Mutex::new(Some(Running {
             tasks,
+            guard,
             snapshots: storage.snapshots,
             log: log_writer,
             state: state_writer,
@@ -172,7 +180,7 @@ impl Node {
     /// Whether this node leads, as far as it knows.
     #[must_use]
     pub fn is_leader(&self) -> bool {
-        self.leadership.borrow().is_here()
+        self.takes_part() && self.leadership.borrow().is_here()
     }
 
     /// Who leads; changes as soon as this node learns of it. For work that only the leader may do.
@@ -184,7 +192,12 @@ impl Node {
     /// Whether a leader is known and everything that was committed before the start is applied.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        *self.recovered.borrow() && self.leadership.borrow().leader.is_some() && self.latch.first().is_none()
+        self.takes_part() && *self.recovered.borrow() && self.leadership.borrow().leader.is_some()
+    }
+
+    /// Whether consensus still runs. What was last known of the leadership outlives it.
+    fn takes_part(&self) -> bool {
+        self.latch.first().is_none() && self.leadership.has_changed().is_ok()
     }
 
     /// Waits until [`Node::is_ready`], so that a restart never serves an older state than was served before it.
@@ -198,7 +211,7 @@ impl Node {
             applied && leadership.wait_for(|leadership| leadership.leader.is_some()).await.is_ok()
         };
         match timeout(limit, ready).await {
-            Ok(true) if self.latch.first().is_none() => Ok(()),
+            Ok(true) if self.takes_part() => Ok(()),
             _ => Err(NotReady { waited: limit }),
         }
     }
@@ -225,6 +238,7 @@ impl Node {
     pub async fn shutdown(&self) -> Result<(), Fault> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut running) = running else { return Ok(()) };
+        running.guard.abort();
         if self.raft.shutdown().await.is_err() {
             tracing::warn!("consensus ended by a panic");
         }
@@ -270,6 +284,12 @@ async fn form_or_resume(
         raft.trigger().elect(false).await?;
     }
     Ok(())
+}
+
+/// Consensus that ends by itself takes the node with it: nobody else would see it.
+async fn guard_consensus(raft: Raft, latch: Arc<FaultLatch>) {
+    let reason = end_of_consensus(&raft).await;
+    latch.raise(Fault::Consensus(reason));
 }
 
 fn watch_recovery(raft: &Raft, tasks: &mut JoinSet<()>) -> watch::Receiver<bool> {

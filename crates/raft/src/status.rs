@@ -123,6 +123,20 @@ impl From<ServerState> for Role {
     }
 }
 
+/// Waits until consensus ends, by whatever it ends, and says why.
+pub(crate) async fn end_of_consensus(raft: &Raft) -> String {
+    let mut metrics = raft.metrics();
+    loop {
+        if let Err(fatal) = &metrics.borrow_and_update().running_state {
+            return fatal.to_string();
+        }
+        // Without a last word: its task is gone.
+        if metrics.changed().await.is_err() {
+            return "panicked".to_owned();
+        }
+    }
+}
+
 /// Keeps a watch of the leadership in step with consensus; it closes when consensus ends.
 pub(crate) fn follow_leadership(raft: &Raft, tasks: &mut JoinSet<()>) -> watch::Receiver<Leadership> {
     let mut metrics = raft.server_metrics();

@@ -66,10 +66,17 @@ impl<G: PurgeGate> LogStore<G> {
         let memory = Arc::new(LogMemory::new(&recovered));
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS_MAX);
         let writer = LogWriter::spawn(
-            writer::WriteLoop::new(Arc::clone(&file), Arc::clone(&memory), waiting, &recovered, stats, latch),
+            writer::WriteLoop::new(
+                Arc::clone(&file),
+                Arc::clone(&memory),
+                waiting,
+                &recovered,
+                stats,
+                Arc::clone(&latch),
+            ),
             commands.clone(),
         )?;
-        Ok((LogStore { reader: LogReader::new(file, memory), commands, gate }, writer))
+        Ok((LogStore { reader: LogReader::new(file, memory, latch), commands, gate }, writer))
     }
 
     async fn send(&self, command: LogCommand) -> io::Result<()> {

@@ -11,7 +11,7 @@ use openraft::storage::RaftLogReader;
 
 use super::file::LogFile;
 use super::tail::LogMemory;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultLatch};
 use crate::types::{Entry, TypeConfig, Vote};
 
 /// Entries that a stream reads at a time, and their bytes.
@@ -23,19 +23,25 @@ const STREAM_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub(crate) struct LogReader {
     file: Arc<LogFile>,
     memory: Arc<LogMemory>,
+    latch: Arc<FaultLatch>,
 }
 
 impl LogReader {
-    pub(super) fn new(file: Arc<LogFile>, memory: Arc<LogMemory>) -> LogReader {
-        LogReader { file, memory }
+    pub(super) fn new(file: Arc<LogFile>, memory: Arc<LogMemory>, latch: Arc<FaultLatch>) -> LogReader {
+        LogReader { file, memory, latch }
     }
 
     pub(super) fn memory(&self) -> &LogMemory {
         &self.memory
     }
 
-    /// The entries of `range` that the log holds. With a limit, perhaps only the first of them.
+    /// The entries of `range` that the log holds. With a limit, perhaps only the first of them. What can't be read
+    /// ends the node: consensus doesn't go on without it.
     async fn read(&self, range: Range<u64>, bytes_max: Option<usize>) -> io::Result<Vec<Entry>> {
+        self.try_read(range, bytes_max).await.map_err(|fault| self.latch.raise(fault).into_io())
+    }
+
+    async fn try_read(&self, range: Range<u64>, bytes_max: Option<usize>) -> Result<Vec<Entry>, Fault> {
         let (in_file, in_memory) = self.memory.read(range);
         if in_file.is_empty() {
             return Ok(in_memory);
@@ -43,13 +49,13 @@ impl LogReader {
         let expected = in_file.end.saturating_sub(in_file.start);
         let file = Arc::clone(&self.file);
         let read = move || file.read(in_file, bytes_max.unwrap_or(usize::MAX));
-        let mut entries =
-            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?.map_err(Fault::into_io)?;
+        let read = tokio::task::spawn_blocking(read).await;
+        let mut entries = read.map_err(|error| Fault::Log(error.to_string()))??;
         let whole = entries.len() as u64 == expected;
         if whole {
             entries.extend(in_memory);
         } else if bytes_max.is_none() {
-            return Err(Fault::Log("entries are missing".to_owned()).into_io());
+            return Err(Fault::Log("entries are missing".to_owned()));
         }
         Ok(entries)
     }

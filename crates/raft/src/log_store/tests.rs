@@ -22,6 +22,7 @@ use crate::types::{CommittedLeaderId, EncodedProposal, EntryPayload};
 struct MemoryDisk {
     bytes: Arc<InMemoryBackend>,
     failing: Arc<AtomicBool>,
+    unreadable: Arc<AtomicBool>,
     /// A sync waits while the test holds this.
     syncing: Arc<Mutex<()>>,
 }
@@ -45,6 +46,9 @@ impl StorageBackend for MemoryDisk {
         self.bytes.len()
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(io::Error::other("a bad sector"));
+        }
         self.bytes.read(offset, out)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -224,6 +228,17 @@ async fn a_log_longer_than_memory_reads_without_a_seam() {
     let streamed: Vec<Entry> =
         futures::TryStreamExt::try_collect(reader.entries_stream(1..201).await).await.unwrap();
     assert_eq!(streamed, entries);
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_halts_the_node() {
+    let mut log = open(0);
+    for index in 1..=200 {
+        log.append([entry(index, 100_000)]).await.await.unwrap().unwrap();
+    }
+    log.disk.unreadable.store(true, Ordering::SeqCst);
+    assert!(log.store.reader.clone().try_get_log_entries(1..201).await.is_err());
+    assert!(log.halted.load(Ordering::SeqCst), "nobody was told");
 }
 
 #[tokio::test]

@@ -1,0 +1,62 @@
+//! What is left of a node whose consensus ended by itself.
+
+use hyperion_vault_core::time::Timestamp;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::disk::DataDir;
+
+struct StandingClock;
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(1)
+    }
+}
+
+/// A node that is ready, and the faults it will report.
+async fn start(directory: &TempDir) -> (Node, mpsc::UnboundedReceiver<String>) {
+    let disk = Arc::new(DataDir::open(directory.path()).unwrap());
+    let (report, faults) = mpsc::unbounded_channel();
+    let on_fault: OnFault = Arc::new(move |fault| report.send(fault.to_string()).unwrap());
+    let config = NodeConfig::new(1, [7; 16]);
+    let node = Node::start(config, disk, Arc::new(StandingClock), on_fault).await.unwrap();
+    node.wait_ready(Duration::from_secs(5)).await.unwrap();
+    (node, faults)
+}
+
+async fn assert_halted(node: &Node, faults: &mut mpsc::UnboundedReceiver<String>) {
+    let fault = timeout(Duration::from_secs(5), faults.recv()).await.expect("nobody was told").unwrap();
+    assert!(fault.starts_with("consensus: "), "{fault}");
+    assert!(!node.is_ready() && !node.is_leader());
+    assert!(node.wait_ready(Duration::from_millis(10)).await.is_err());
+    assert!(node.status().fault.is_some());
+    assert!(matches!(node.shutdown().await, Err(Fault::Consensus(_))));
+    assert!(faults.try_recv().is_err(), "reported twice");
+}
+
+#[tokio::test]
+async fn a_panic_of_consensus_halts_the_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let (node, mut faults) = start(&directory).await;
+    node.raft.external_request(|_| panic!("a bug")).await.unwrap();
+    assert_halted(&node, &mut faults).await;
+}
+
+#[tokio::test]
+async fn consensus_that_stops_unasked_halts_the_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let (node, mut faults) = start(&directory).await;
+    node.raft.shutdown().await.unwrap();
+    assert_halted(&node, &mut faults).await;
+}
+
+#[tokio::test]
+async fn a_stop_that_was_asked_for_is_no_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let (node, mut faults) = start(&directory).await;
+    node.shutdown().await.unwrap();
+    assert!(!node.is_ready() && !node.is_leader());
+    assert!(faults.try_recv().is_err());
+}
