@@ -97,6 +97,9 @@ pub enum ProposeError {
         /// Length of the encoded command.
         bytes: usize,
     },
+    /// The disk is nearly full; what is left is for what is under way and for a restart. Nothing was changed.
+    #[error("the disk is nearly full")]
+    DiskFull,
     /// This node met a [`Fault`] or is shutting down.
     #[error("this node has halted")]
     Halted,

@@ -21,6 +21,7 @@ mod error;
 mod fault;
 mod log_store;
 mod node;
+mod room;
 mod snapshot;
 mod state;
 mod stats;

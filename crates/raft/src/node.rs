@@ -21,6 +21,7 @@ use crate::disk::Disk;
 use crate::error::{NotReady, ProposeError, StartError};
 use crate::fault::{Fault, FaultLatch, OnFault};
 use crate::log_store::{LogStore, LogWriter};
+use crate::room::DiskRoom;
 use crate::snapshot::SnapshotDir;
 use crate::state::{CheckpointPolicy, StateHandle, StateMachine, StateView, StateWriter};
 use crate::stats::StorageStats;
@@ -50,6 +51,7 @@ pub struct Node {
     clock: Arc<dyn Clock>,
     leadership: watch::Receiver<Leadership>,
     recovered: watch::Receiver<bool>,
+    room: Arc<DiskRoom>,
     stats: Arc<StorageStats>,
     latch: Arc<FaultLatch>,
     running: Mutex<Option<Running>>,
@@ -86,6 +88,8 @@ impl Node {
         let storage = open_storage(&config, Arc::clone(&disk), &stats).await?;
 
         let policy = CheckpointPolicy { page_bytes_max: config.checkpoint_bytes_max };
+        let room = Arc::new(DiskRoom::new(Arc::clone(&stats), policy));
+        room.look(&*disk);
         let no_thread = |error: std::io::Error| StartError::Raft(error.to_string());
         let (state, state_writer) =
             StateWriter::start(storage.state, policy, Arc::clone(&latch)).map_err(no_thread)?;
@@ -112,6 +116,7 @@ impl Node {
         let leadership = follow_leadership(&raft, &mut tasks);
         let recovered = watch_recovery(&raft, &mut tasks);
         tasks.spawn(checkpoint_at_intervals(state.clone(), config.checkpoint_interval));
+        tasks.spawn(Arc::clone(&room).keep_looking(Arc::clone(&disk)));
         let guard = tasks.spawn(guard_consensus(raft.clone(), Arc::clone(&latch)));
         let running = Mutex::new(Some(Running {
             tasks,
@@ -121,7 +126,7 @@ impl Node {
             state: state_writer,
             _disk: disk,
         }));
-        Ok(Node { raft, state, clock, leadership, recovered, stats, latch, running })
+        Ok(Node { raft, state, clock, leadership, recovered, room, stats, latch, running })
     }
 
     /// Has a command committed and applied. When this returns, it is durable on a quorum and [`Node::view`] shows
@@ -148,6 +153,9 @@ impl Node {
             let encoded = proposal.encode();
             if encoded.len() > PROPOSAL_BYTES_MAX {
                 return Err(ProposeError::TooLarge { bytes: encoded.len() });
+            }
+            if !self.room.take(encoded.len()) {
+                return Err(ProposeError::DiskFull);
             }
             *submitted = true;
             match self.raft.client_write(EncodedProposal(encoded.into())).await {

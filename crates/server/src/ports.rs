@@ -18,7 +18,8 @@ pub trait Consensus: Send + Sync + 'static {
     /// Proposes a command and waits until a quorum has it and this node has applied it; bounded in time.
     ///
     /// # Errors
-    /// [`ProposeFailure`]; but for [`ProposeFailure::TooLarge`] the command may still be applied later.
+    /// [`ProposeFailure`]; but for [`ProposeFailure::TooLarge`] and [`ProposeFailure::DiskFull`] the command may
+    /// still be applied later.
     async fn propose(&self, command: Command) -> Result<Outcome, ProposeFailure>;
 
     /// Whether this node leads, and so runs the workers.
@@ -40,6 +41,8 @@ pub enum ProposeFailure {
     NoQuorum,
     #[error("the change is too large for one log entry")]
     TooLarge,
+    #[error("the disk is nearly full")]
+    DiskFull,
     #[error("this node has stopped taking part in the cluster")]
     Halted,
 }

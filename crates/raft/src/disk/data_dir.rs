@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
+use super::space::free_bytes;
 use super::{DatabaseFile, Disk};
 use crate::error::StartError;
 
@@ -95,6 +96,10 @@ impl Disk for DataDir {
 
     fn snapshots(&self) -> &Path {
         &self.snapshots
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        free_bytes(self.directory())
     }
 }
 

@@ -6,6 +6,7 @@
 mod backend;
 pub(crate) mod data_dir;
 pub(crate) mod header;
+pub(crate) mod space;
 
 use std::fmt;
 use std::io;
@@ -47,4 +48,11 @@ pub trait Disk: Send + Sync {
 
     /// The directory for snapshots; made when it isn't there.
     fn snapshots(&self) -> &Path;
+
+    /// Bytes that the file system of the databases still takes; `u64::MAX` where there is no bound. Asks the
+    /// kernel what it knows anyway, and so may be called where nothing may block.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    fn free_bytes(&self) -> io::Result<u64>;
 }

@@ -39,6 +39,10 @@ impl Disk for MemoryDisk {
     fn snapshots(&self) -> &std::path::Path {
         self.directory()
     }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 impl StorageBackend for MemoryDisk {

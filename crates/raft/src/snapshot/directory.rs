@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::file::{SnapshotFile, VerifiedSnapshot};
 use super::format::SnapshotWriter;
 use crate::disk::data_dir::{create_directory, private_file, sync_directory};
+use crate::disk::space::free_bytes;
 use crate::fault::Fault;
 use crate::state::StateView;
 use crate::types::SnapshotMeta;
@@ -96,6 +97,11 @@ impl SnapshotDir {
     pub(crate) fn newest_bytes(&self) -> u64 {
         let newest = self.files(EXTENSION).ok().and_then(|files| files.into_iter().max());
         newest.and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Whether the file system takes `bytes` more. Where it can't be told, writing will tell.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        free_bytes(&self.path).map_or(true, |free| free >= bytes)
     }
 
     /// Removes every snapshot but that of `meta`.

@@ -25,6 +25,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A snapshot is due when the log since the last is this part of it.
 const SNAPSHOT_LOG_PART: u64 = 4;
 
+/// What must be free beside a snapshot about to be written: what the log and the state take meanwhile.
+const SNAPSHOT_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Applies committed entries, builds and installs snapshots.
 pub(crate) struct StateMachine {
     state: StateHandle,
@@ -33,6 +36,8 @@ pub(crate) struct StateMachine {
     latch: Arc<FaultLatch>,
     /// Bytes of the entries applied since the last snapshot was begun.
     bytes_since_snapshot: u64,
+    /// The last snapshot that was due found no room; said once until there is room.
+    lacks_room: bool,
 }
 
 impl StateMachine {
@@ -42,7 +47,18 @@ impl StateMachine {
         stats: Arc<StorageStats>,
         latch: Arc<FaultLatch>,
     ) -> StateMachine {
-        StateMachine { state, snapshots, stats, latch, bytes_since_snapshot: 0 }
+        StateMachine { state, snapshots, stats, latch, bytes_since_snapshot: 0, lacks_room: false }
+    }
+
+    /// Whether a snapshot will fit on the disk. One that doesn't would end the node, while the log can go on.
+    fn has_room(&mut self) -> bool {
+        let needed = self.stats.state_file_bytes.get().saturating_add(SNAPSHOT_RESERVE_BYTES);
+        let lacks_room = !self.snapshots.has_room(needed);
+        if lacks_room && !self.lacks_room {
+            tracing::warn!(needed_bytes = needed, "no room for a snapshot: it is put off, and the log grows");
+        }
+        self.lacks_room = lacks_room;
+        !lacks_room
     }
 }
 
@@ -111,11 +127,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     /// Writing a snapshot costs its size, and gains the size of the log that may then go. Unless it is forced, it
-    /// is put off until that is worth it, so that a large state isn't written anew for a handful of entries.
+    /// is put off until that is worth it, so that a large state isn't written anew for a handful of entries, and
+    /// until there is room for it.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
         let worth_it =
             self.bytes_since_snapshot.saturating_mul(SNAPSHOT_LOG_PART) >= self.snapshots.newest_bytes();
-        if !force && !worth_it {
+        let wanted = force || (worth_it && self.has_room());
+        if !wanted {
             return None;
         }
         self.bytes_since_snapshot = 0;

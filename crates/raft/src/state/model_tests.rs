@@ -30,6 +30,7 @@ struct OnDisk {
     state: StateHandle,
     machine: StateMachine,
     writer: StateWriter,
+    stats: Arc<StorageStats>,
 }
 
 fn open(directory: TempDir) -> OnDisk {
@@ -39,8 +40,8 @@ fn open(directory: TempDir) -> OnDisk {
     let latch = FaultLatch::new(Arc::new(|_| {}));
     let policy = CheckpointPolicy { page_bytes_max: u64::MAX };
     let (state, writer) = StateWriter::start(storage.state, policy, Arc::clone(&latch)).unwrap();
-    let machine = StateMachine::new(state.clone(), storage.snapshots, stats, latch);
-    OnDisk { directory, state, machine, writer }
+    let machine = StateMachine::new(state.clone(), storage.snapshots, Arc::clone(&stats), latch);
+    OnDisk { directory, state, machine, writer, stats }
 }
 
 impl OnDisk {
@@ -265,6 +266,18 @@ async fn a_snapshot_of_another_moment_than_announced_is_refused() {
     let mut to = OnDisk::fresh();
     assert!(to.machine.install_snapshot(&announced, snapshot.snapshot).await.is_err());
     assert_eq!(to.rows(), Model::new());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_finds_no_room_is_put_off_until_there_is_some() {
+    // It was begun all the same, met the end of the disk and ended the node.
+    let mut on_disk = with_some_rows().await;
+    let state_bytes = on_disk.stats.state_file_bytes.get();
+    on_disk.stats.state_file_bytes.set(u64::MAX / 2);
+    assert!(on_disk.machine.try_create_snapshot_builder(false).await.is_none());
+    assert!(on_disk.machine.try_create_snapshot_builder(true).await.is_some());
+    on_disk.stats.state_file_bytes.set(state_bytes);
+    assert!(on_disk.machine.try_create_snapshot_builder(false).await.is_some());
 }
 
 #[tokio::test]

@@ -36,9 +36,9 @@ const UNSYNCED_FILE_PART: u64 = 4;
 const UNSYNCED_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 impl CheckpointPolicy {
-    fn is_due(self, unsynced_bytes: u64, file_bytes: u64) -> bool {
-        let part = (file_bytes / UNSYNCED_FILE_PART).max(UNSYNCED_BYTES_MIN);
-        unsynced_bytes >= part.min(self.page_bytes_max)
+    /// Bytes of written pages at which a checkpoint of a file of this length is due.
+    pub(crate) fn unsynced_bytes_max(self, file_bytes: u64) -> u64 {
+        (file_bytes / UNSYNCED_FILE_PART).max(UNSYNCED_BYTES_MIN).min(self.page_bytes_max)
     }
 }
 
@@ -189,7 +189,7 @@ impl WriteLoop {
     }
 
     fn checkpoint_when_due(&mut self) -> Result<(), Fault> {
-        if self.policy.is_due(self.file.unsynced().page_bytes, self.file.file_bytes()) {
+        if self.file.unsynced().page_bytes >= self.policy.unsynced_bytes_max(self.file.file_bytes()) {
             self.checkpoint_if_dirty()?;
         }
         Ok(())

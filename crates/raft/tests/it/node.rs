@@ -122,6 +122,53 @@ async fn a_failed_sync_of_the_log_acknowledges_nothing_and_is_reported_once() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_nearly_full_refuses_changes_until_it_has_room() {
+    let disk = RecordingDisk::new();
+    let node = disk.start(config()).await;
+    node.propose(create(1, 100)).await.unwrap();
+    node.shutdown().await.unwrap();
+    drop(node);
+
+    disk.set_free_bytes(16 * 1024 * 1024);
+    let faults = Arc::new(AtomicU64::new(0));
+    let node = disk.start_counting(config(), Arc::clone(&faults)).await;
+    let before = node.status().last_log_index;
+    assert_eq!(node.propose(create(2, 100)).await.unwrap_err(), ProposeError::DiskFull);
+    assert_eq!(node.status().last_log_index, before);
+    assert_eq!(rows(&node.view()), apply_all(&[create(1, 100)]), "reads went with the writes");
+    assert!(node.is_ready());
+
+    disk.set_free_bytes(1024 * 1024 * 1024);
+    let patience = tokio::time::timeout(Duration::from_secs(5), async {
+        while let Err(refusal) = node.propose(create(2, 100)).await {
+            assert_eq!(refusal, ProposeError::DiskFull);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    patience.await.expect("space came back, changes didn't");
+    assert_eq!(faults.load(Ordering::SeqCst), 0);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_burst_cannot_outrun_the_looks_at_the_disk() {
+    let disk = RecordingDisk::new();
+    // The reserve of a small state, and a megabyte.
+    disk.set_free_bytes((32 + 4 + 1) * 1024 * 1024);
+    let node = disk.start(config()).await;
+    let taken = async {
+        for number in 0..64 {
+            if node.propose(create(number, 100 * 1024)).await.is_err() {
+                return number;
+            }
+        }
+        64
+    };
+    assert!((1..16).contains(&taken.await), "the disk was filled between two looks");
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn leadership_can_be_watched() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(config(), directory.path()).await;

@@ -53,6 +53,7 @@ struct Recording {
 pub(crate) struct RecordingDisk {
     recording: Arc<Mutex<Recording>>,
     failing: Arc<AtomicBool>,
+    free_bytes: Arc<AtomicU64>,
     directory: Arc<tempfile::TempDir>,
 }
 
@@ -65,6 +66,7 @@ impl RecordingDisk {
         RecordingDisk {
             recording: Arc::new(Mutex::new(Recording { now: image, ..Recording::default() })),
             failing: Arc::default(),
+            free_bytes: Arc::new(AtomicU64::new(u64::MAX)),
             directory: Arc::new(tempfile::tempdir().unwrap()),
         }
     }
@@ -85,6 +87,10 @@ impl RecordingDisk {
 
     pub(crate) fn fail_syncs(&self) {
         self.failing.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_free_bytes(&self, bytes: u64) {
+        self.free_bytes.store(bytes, Ordering::SeqCst);
     }
 
     /// From here on everything is recorded.
@@ -124,6 +130,10 @@ impl Disk for RecordingDisk {
 
     fn snapshots(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.free_bytes.load(Ordering::SeqCst))
     }
 }
 

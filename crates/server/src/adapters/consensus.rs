@@ -22,6 +22,7 @@ impl Consensus for RaftConsensus {
             ProposeError::NoLeader => ProposeFailure::NoLeader,
             ProposeError::NoQuorum => ProposeFailure::NoQuorum,
             ProposeError::TooLarge { .. } => ProposeFailure::TooLarge,
+            ProposeError::DiskFull => ProposeFailure::DiskFull,
             ProposeError::Halted => ProposeFailure::Halted,
         })
     }
