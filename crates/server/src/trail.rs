@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hyperion_vault_core::name::SecretName;
 
-use crate::audit::{Action, Actor, AuditLog, AuditUnavailable, Event, Outcome};
+use crate::audit::{Action, Actor, AuditLog, AuditUnavailable, BatchSecret, Event, Outcome};
 
 /// How an operation ended: the outcome and, for a request, the status of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Trail {
             client: None,
             action,
             name: None,
-            names: Vec::new(),
+            secrets: Vec::new(),
             version: None,
             status: None,
             outcome: Outcome::Ok,
@@ -73,14 +73,22 @@ impl Trail {
         self.event.name = Some(name.to_owned());
     }
 
-    /// The secrets of a batch.
+    /// The secrets that a batch asks for; nothing of them is revealed yet.
     pub fn about_all(&mut self, names: &[SecretName]) {
-        self.event.names = names.to_vec();
+        let asked = names.iter().map(|name| BatchSecret { name: name.clone(), version: None });
+        self.event.secrets = asked.collect();
     }
 
     /// The version that it is about.
     pub fn version(&mut self, version: u64) {
         self.event.version = Some(version);
+    }
+
+    /// What the answer reveals of a batch: for each secret, in the order asked, the version or none.
+    pub fn versions(&mut self, versions: impl IntoIterator<Item = Option<u64>>) {
+        for (secret, version) in self.event.secrets.iter_mut().zip(versions) {
+            secret.version = version;
+        }
     }
 
     /// Why it ended as it did, in fixed words.

@@ -246,7 +246,8 @@ async fn a_batch_is_recorded_with_every_name_and_found_by_each() {
     assert_eq!(answer.status(), 200);
     let request_id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
     let record = record_of(&vault, &request_id);
-    assert_eq!(record["names"], json!(names));
+    let missing: Vec<_> = names.iter().map(|name| json!({"name": name, "version": null})).collect();
+    assert_eq!(record["secrets"], json!(missing));
     for name in [&names[0], &names[255]] {
         let path = format!("/v1/admin/audit?name={name}");
         let page = vault.expect(Method::GET, &path, Value::Null, 200).await;
@@ -254,6 +255,37 @@ async fn a_batch_is_recorded_with_every_name_and_found_by_each() {
     }
     let page = vault.expect(Method::GET, "/v1/admin/audit?name=n", Value::Null, 200).await;
     assert_eq!(page["records"], json!([]));
+}
+
+/// The `secrets` of the record of a batch read.
+async fn recorded_batch(vault: &Vault, token: &str, names: &[&str], status: u16) -> Value {
+    let batch = vault.request(Method::POST, "/v1/batch/secrets").bearer_auth(token);
+    let answer = batch.json(&json!({"names": names})).send().await.unwrap();
+    assert_eq!(answer.status(), status);
+    record_of(vault, answer.headers()["x-request-id"].to_str().unwrap())["secrets"].clone()
+}
+
+#[tokio::test]
+async fn the_record_of_a_batch_says_which_version_of_which_secret_left() {
+    let vault = Vault::start(&[("VAULT_READ_AUTH", "token")]);
+    for name in ["mine/once", "mine/twice", "other"] {
+        let body = json!({"name": name, "kind": "manual", "value": "v"});
+        vault.expect(Method::POST, "/v1/secrets", body, 201).await;
+    }
+    vault.expect(Method::PUT, "/v1/secrets/mine/twice", json!({"value": "w"}), 200).await;
+    let token = token_granted(&vault, "reader", &[("read", "mine/*")]).await;
+
+    let asked = ["mine/twice", "mine/missing", "mine/once", "mine/twice"];
+    let left = json!([
+        {"name": "mine/twice", "version": 2},
+        {"name": "mine/missing", "version": null},
+        {"name": "mine/once", "version": 1},
+        {"name": "mine/twice", "version": 2},
+    ]);
+    assert_eq!(recorded_batch(&vault, &token, &asked, 200).await, left);
+
+    let nothing = json!([{"name": "mine/once", "version": null}, {"name": "other", "version": null}]);
+    assert_eq!(recorded_batch(&vault, &token, &["mine/once", "other"], 403).await, nothing);
 }
 
 /// What one connection asks for, over and over.

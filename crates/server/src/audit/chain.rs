@@ -35,11 +35,13 @@ pub(super) const LINE_BYTES_MAX: usize = 96 << 10;
 const CALLER_TEXTS: usize = 3;
 /// A character outside the basic plane is escaped as two `\uXXXX`.
 const ESCAPED_CHAR_BYTES_MAX: usize = 12;
-/// Quotes and comma around a name in a list; a name has nothing to escape.
-const LISTED_NAME_FRAME_BYTES: usize = 3;
+/// What is around the name and the version of a secret of a batch; such a name has nothing to escape.
+const BATCH_SECRET_FRAME_BYTES: usize = br#"{"name":"","version":},"#.len();
+/// Those of the largest version.
+const VERSION_DIGITS_MAX: usize = u64::MAX.ilog10() as usize + 1;
 const _: () = assert!(
     CALLER_TEXTS * (TEXT_CHARS_MAX + 1) * ESCAPED_CHAR_BYTES_MAX
-        + BATCH_NAMES_MAX * (SECRET_NAME_BYTES_MAX + LISTED_NAME_FRAME_BYTES)
+        + BATCH_NAMES_MAX * (SECRET_NAME_BYTES_MAX + BATCH_SECRET_FRAME_BYTES + VERSION_DIGITS_MAX)
         + 2_048
         < LINE_BYTES_MAX,
     "the longest record with all its fixed members has to fit a line"

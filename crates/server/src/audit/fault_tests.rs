@@ -131,7 +131,7 @@ fn event(name: String) -> Event {
         client: None,
         action: Action::SecretRead,
         name: Some(name),
-        names: Vec::new(),
+        secrets: Vec::new(),
         version: None,
         status: Some(200),
         outcome: Outcome::Ok,

@@ -80,7 +80,7 @@ impl Query {
 
 /// Whether the record is about `name`, alone or among others.
 fn names(record: &Record, name: &str) -> bool {
-    record.name.as_deref() == Some(name) || record.names.iter().any(|among| among == name)
+    record.name.as_deref() == Some(name) || record.secrets.iter().any(|among| among.name == name)
 }
 
 /// A page of the trail.

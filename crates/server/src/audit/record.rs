@@ -46,6 +46,15 @@ impl Actor {
     }
 }
 
+/// One of the secrets that a batch asked for. Its name is parsed in an [`Event`], a text in a [`Record`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchSecret<Name> {
+    pub name: Name,
+    /// The version that the answer revealed; none of a secret that wasn't there, and none when the batch was
+    /// refused.
+    pub version: Option<u64>,
+}
+
 /// What a caller of the log knows: everything but what the log itself adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -57,9 +66,9 @@ pub struct Event {
     pub action: Action,
     /// Name of the secret, role or token; as it was sent, so it can be any text.
     pub name: Option<String>,
-    /// The secrets that a batch asked for, all of them; at most `BATCH_NAMES_MAX`.
-    pub names: Vec<SecretName>,
-    /// Version of the secret.
+    /// The secrets that a batch asked for, all of them, in the order asked; at most `BATCH_NAMES_MAX`.
+    pub secrets: Vec<BatchSecret<SecretName>>,
+    /// Version of the secret; none for a batch.
     pub version: Option<u64>,
     /// HTTP status of the answer; none for what the vault does of itself.
     pub status: Option<u16>,
@@ -88,7 +97,7 @@ pub struct Record {
     pub name: Option<String>,
     /// Not on the line when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<String>,
+    pub secrets: Vec<BatchSecret<String>>,
     pub version: Option<u64>,
     pub status: Option<u16>,
     pub outcome: Outcome,
@@ -109,7 +118,7 @@ impl Record {
             client: event.client.map(|address| address.to_canonical()),
             action: event.action,
             name: event.name.map(cut),
-            names: event.names.iter().map(SecretName::to_string).collect(),
+            secrets: event.secrets.iter().map(listed).collect(),
             version: event.version,
             status: event.status,
             outcome: event.outcome,
@@ -125,7 +134,7 @@ impl Record {
             client: None,
             action: Action::AuditRecovered,
             name: None,
-            names: Vec::new(),
+            secrets: Vec::new(),
             version: None,
             status: None,
             outcome: Outcome::Ok,
@@ -133,6 +142,10 @@ impl Record {
         };
         Record { detail: Some(detail), ..Record::of(event, seq, time, node) }
     }
+}
+
+fn listed(secret: &BatchSecret<SecretName>) -> BatchSecret<String> {
+    BatchSecret { name: secret.name.to_string(), version: secret.version }
 }
 
 fn cut(mut text: String) -> String {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::ports::Clock;
 use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_server::audit::{
-    Action, Actor, AuditConfig, AuditLog, AuditSync, Event, Outcome, Query, Record, query,
+    Action, Actor, AuditConfig, AuditLog, AuditSync, BatchSecret, Event, Outcome, Query, Record, query,
 };
 
 /// 2027-01-15T08:00:00Z.
@@ -58,11 +59,25 @@ pub(crate) fn read_of(name: &str) -> Event {
         client: Some(IpAddr::from([10, 0, 0, 7])),
         action: Action::SecretRead,
         name: Some(name.to_owned()),
-        names: Vec::new(),
+        secrets: Vec::new(),
         version: Some(3),
         status: Some(200),
         outcome: Outcome::Ok,
         detail: None,
+    }
+}
+
+/// A batch read of secrets, each with the version that was revealed.
+pub(crate) fn batch_read_of(secrets: &[(&str, Option<u64>)]) -> Event {
+    let secrets = secrets
+        .iter()
+        .map(|(name, version)| BatchSecret { name: SecretName::parse(name).unwrap(), version: *version });
+    Event {
+        action: Action::SecretBatchRead,
+        name: None,
+        secrets: secrets.collect(),
+        version: None,
+        ..read_of("batch")
     }
 }
 

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 
 use hyperion_vault_core::limits::{BATCH_NAMES_MAX, SECRET_NAME_BYTES_MAX};
-use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_server::audit::{
     Action, Actor, Event, Hash, Head, LineFault, Outcome, Record, check, seal,
 };
 use proptest::prelude::*;
 
-use crate::audit_fixture::{START_MS, read_of};
+use crate::audit_fixture::{START_MS, batch_read_of, read_of};
 
 /// Written by format version 1; must be readable, and written the same, for as long as that version is.
 const GOLDEN: &str = include_str!("../vectors/audit_v1.jsonl");
@@ -36,8 +35,14 @@ fn golden_records() -> Vec<Record> {
         status: None,
         ..read_of("db/password")
     };
+    let batch = batch_read_of(&[("b1", Some(3)), ("missing", None), ("b1", Some(3))]);
     let at = |event, seq, ms| Record::of(event, seq, Timestamp::from_unix_ms(ms), 3);
-    vec![at(read, 1, START_MS), at(refused, 2, START_MS + 7), at(expired, 3, u64::MAX)]
+    vec![
+        at(read, 1, START_MS),
+        at(refused, 2, START_MS + 7),
+        at(expired, 3, u64::MAX),
+        at(batch, 4, START_MS),
+    ]
 }
 
 fn sealed(records: &[Record]) -> Vec<u8> {
@@ -139,12 +144,12 @@ proptest! {
 #[test]
 fn the_longest_record_fits_a_line() {
     let long = "😀".repeat(70_000);
+    let longest = "n".repeat(SECRET_NAME_BYTES_MAX);
     let event = Event {
         request_id: long.clone(),
         actor: Actor::Token(long.clone()),
         name: Some(long),
-        names: vec![SecretName::parse(&"n".repeat(SECRET_NAME_BYTES_MAX)).unwrap(); BATCH_NAMES_MAX],
-        ..read_of("")
+        ..batch_read_of(&vec![(longest.as_str(), Some(u64::MAX)); BATCH_NAMES_MAX])
     };
     let record = Record {
         detail: Some(Cow::Borrowed("d")),

@@ -4,12 +4,12 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_server::audit::{Action, Actor, AuditConfig, AuditLog, Event, Outcome, Query, query};
 
 use crate::audit_fixture::{
-    START_MS, SetClock, files, lines, log_path, open, read_of, records, small_segments, written_log,
+    START_MS, SetClock, batch_read_of, files, lines, log_path, open, read_of, records, small_segments,
+    written_log,
 };
 
 fn seqs(records: &[hyperion_vault_server::audit::Record]) -> Vec<u64> {
@@ -65,7 +65,7 @@ async fn each_condition_filters_and_all_of_them_together() {
         Event { actor: by("deploy"), ..denied.clone() },
         denied,
         Event { name: None, action: Action::SecretList, ..read_of("") },
-        Event { name: None, names: names(&["x", "a"]), action: Action::SecretBatchRead, ..read_of("") },
+        batch_read_of(&[("x", None), ("a", Some(1))]),
     ];
     for (seconds, event) in (0..).zip(events) {
         clock.set(START_MS + seconds * 1_000);
@@ -78,6 +78,7 @@ async fn each_condition_filters_and_all_of_them_together() {
     assert_eq!(found(Query { actor: deploy.clone(), ..none() }), [3, 2]);
     assert_eq!(found(Query { actor: Some("anonymous".to_owned()), ..none() }), [6, 5, 4, 1]);
     assert_eq!(found(Query { name: Some("a".to_owned()), ..none() }), [6, 2, 1]);
+    assert_eq!(found(Query { name: Some("x".to_owned()), ..none() }), [6]);
     assert_eq!(found(Query { action: Some(Action::SecretList), ..none() }), [5]);
     assert_eq!(found(Query { outcome: Some(Outcome::Denied), ..none() }), [4, 3]);
     assert_eq!(found(Query { from: second(1), to: second(3), ..none() }), [3, 2]);
@@ -85,10 +86,6 @@ async fn each_condition_filters_and_all_of_them_together() {
     let all =
         Query { actor: deploy, outcome: Some(Outcome::Denied), from: second(2), to: second(9), ..none() };
     assert_eq!(found(all), [3]);
-}
-
-fn names(names: &[&str]) -> Vec<SecretName> {
-    names.iter().map(|name| SecretName::parse(name).unwrap()).collect()
 }
 
 /// 60,000 records that don't match are more than one call looks through.
