@@ -11,7 +11,7 @@ mod client;
 mod known;
 
 use std::collections::HashMap;
-use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -21,6 +21,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::knob;
+use crate::leak::files_under;
+use crate::trail::records_at;
 use crate::vault::Vault;
 use client::{Client, Done};
 
@@ -40,7 +42,12 @@ async fn what_was_acknowledged_survives_every_kill_and_nothing_is_half_there() {
     let (seed, rounds) = (knob::seed(), knob::rounds(ROUNDS));
     println!("VAULT_TEST_SEED={seed} VAULT_TEST_ROUNDS={rounds}");
     let mut rng = Rng::with_seed(seed);
-    let mut vault = Vault::start(&[("VAULT_LOG", "warn,hyperion_vault=info")]);
+    let mut vault = Vault::start(&[
+        ("VAULT_LOG", "warn,hyperion_vault=info"),
+        // A new file every other round.
+        ("VAULT_AUDIT_SEGMENT_BYTES", "500000"),
+        ("VAULT_AUDIT_SEGMENTS_MAX", "0"),
+    ]);
     let mut clients: Vec<_> = (0..CLIENTS).map(|number| Client::new(number, rng.u64(..))).collect();
     let mut trail = TrailReader::default();
     let mut acknowledged = 0;
@@ -80,10 +87,10 @@ async fn settle(vault: &Vault, clients: &mut [Client], round: u64) -> Vec<Done> 
     join_all(settling).await.into_iter().flatten().collect()
 }
 
-/// Reads on in the audit file from where it stopped.
+/// Reads on in the audit log from where it stopped.
 #[derive(Default)]
 struct TrailReader {
-    offset: u64,
+    last_seq: u64,
 }
 
 impl TrailReader {
@@ -101,14 +108,32 @@ impl TrailReader {
         }
     }
 
-    /// The whole records that came since; the vault has nothing to do, so that the last is whole.
+    /// The records that came since, none missing; the vault has nothing to do, so that the last is whole.
     fn read_on(&mut self, vault: &Vault) -> Vec<Value> {
-        let mut file = std::fs::File::open(vault.audit_path()).unwrap();
-        let mut text = String::new();
-        file.seek(SeekFrom::Start(self.offset)).unwrap();
-        file.read_to_string(&mut text).unwrap();
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        self.offset += whole as u64;
-        text[..whole].lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let mut newer = Vec::new();
+        for file in files_newest_first(&vault.audit_path()) {
+            let records = records_at(&file);
+            let reaches_back =
+                records.first().is_some_and(|first| first["seq"].as_u64().unwrap() <= self.last_seq + 1);
+            newer.push(records);
+            if reaches_back {
+                break;
+            }
+        }
+        let mut records: Vec<_> = newer.into_iter().rev().flatten().collect();
+        records.retain(|record| record["seq"].as_u64().unwrap() > self.last_seq);
+        for record in &records {
+            self.last_seq += 1;
+            assert_eq!(record["seq"], self.last_seq);
+        }
+        records
     }
+}
+
+/// The active file and the segments before it, which are named so that they sort.
+fn files_newest_first(active: &Path) -> Vec<PathBuf> {
+    let mut segments = files_under(active.parent().unwrap());
+    segments.retain(|path| path != active && path.extension().is_some_and(|end| end != "lock"));
+    segments.sort();
+    segments.into_iter().chain([active.to_owned()]).rev().collect()
 }
