@@ -288,6 +288,17 @@ async fn the_record_of_a_batch_says_which_version_of_which_secret_left() {
     assert_eq!(recorded_batch(&vault, &token, &["mine/once", "other"], 403).await, nothing);
 }
 
+/// 128 of the largest value, each byte of which JSON writes in six, are 48 MiB: too large an answer, which is
+/// known only when all of them are open.
+#[tokio::test]
+async fn a_batch_that_is_refused_after_it_was_opened_is_recorded_as_revealing_nothing() {
+    let vault = Vault::start(&[]);
+    let body = json!({"name": "large", "kind": "manual", "value": "\u{1}".repeat(65_536)});
+    vault.expect(Method::POST, "/v1/secrets", body, 201).await;
+    let nothing = json!(vec![json!({"name": "large", "version": null}); 128]);
+    assert_eq!(recorded_batch(&vault, ADMIN, &["large"; 128], 400).await, nothing);
+}
+
 /// What one connection asks for, over and over.
 async fn ask_in_turn(address: String, connection_number: usize) -> Vec<String> {
     let bearer = format!("Bearer {ADMIN}");
