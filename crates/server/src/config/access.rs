@@ -17,8 +17,8 @@ use super::table::{
 pub const BOOTSTRAP_TOKEN_BYTES_MAX: usize = 1_024;
 /// Shortest bootstrap token that draws no warning, in bytes: 128 bits if they are random.
 pub(super) const BOOTSTRAP_TOKEN_BYTES_ADVISED: usize = 16;
-/// Failing client addresses that a node remembers, and as many locked ones: 25 MB when full
-/// at the default of five failures, and 90 MB at the most that may be asked for.
+/// Failing client addresses that a node remembers, and as many locked ones: up to 40 MB
+/// at the default of five failures, and 110 MB at the most that may be asked for.
 pub const LOCKOUT_CLIENTS_MAX: usize = 65_536;
 
 /// What guards the API.
