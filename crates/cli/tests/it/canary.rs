@@ -314,7 +314,7 @@ async fn every_endpoint_was_called(run: &mut Run) {
     }
     let metrics = run.admin(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     for route in &ROUTES {
-        let count = format!("endpoint=\"{:?}\",status=\"{}\"", route.endpoint, route.success);
+        let count = format!("endpoint=\"{}\",status=\"{}\"", route.endpoint.as_str(), route.success);
         assert!(metrics.contains(&count), "{route:?} was not called with success");
     }
 }
