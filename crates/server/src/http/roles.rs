@@ -47,7 +47,8 @@ pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused
 pub(super) async fn set_permissions(api: &Api, call: &mut Call) -> Result<Response, Refused> {
     guard::admin(api, call)?;
     let name = parse_parameter(call)?;
-    let (permit, request) = guard::admin_with::<SetPermissionsRequest>(api, call).await?;
+    let request: SetPermissionsRequest = call.json().await?;
+    let permit = guard::admin(api, call)?;
     let rules = parse_rules(&request.permissions)?;
     let role = api.roles.set_rules(permit, name, rules, &mut call.trail).await?;
     Ok(answer::json(StatusCode::OK, &RoleInfo::from(&role)))

@@ -81,8 +81,8 @@ pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused
 pub(super) async fn update(api: &Api, call: &mut Call) -> Result<Response, Refused> {
     permit(api, call, Action::Update)?;
     let if_match = call.if_match()?;
-    let (principal, request) = guard::principal_with::<UpdateSecretRequest>(api, call).await?;
-    let permit = principal.authorize(Action::Update, &parse_parameter(call)?)?;
+    let request: UpdateSecretRequest = call.json().await?;
+    let permit = permit(api, call, Action::Update)?;
     let change = SecretChange::parse(
         NewMaterial::parse(plain(request.value), plain(request.username), plain(request.password))?,
         request.description.as_deref(),
@@ -107,8 +107,9 @@ pub(super) async fn rotate(api: &Api, call: &mut Call) -> Result<Response, Refus
 
 pub(super) async fn verify(api: &Api, call: &mut Call) -> Result<Response, Refused> {
     guard::reader(api, call)?.permit(&parse_parameter(call)?)?;
-    let (reader, request) = guard::reader_with::<VerifyRequest>(api, call).await?;
-    let permit = reader.permit(&parse_parameter(call)?)?;
+    call.no_query()?;
+    let request: VerifyRequest = call.json().await?;
+    let permit = guard::reader(api, call)?.permit(&parse_parameter(call)?)?;
     let value = Plaintext::from(request.value.expose().as_bytes());
     let verdict = api.secrets.verify(permit, &value).await?;
     // Many may have been judged at once: whoever is locked out by now learns nothing.
