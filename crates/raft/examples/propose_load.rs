@@ -124,7 +124,7 @@ async fn main() {
     let disk = Arc::new(DataDir::open(&directory).unwrap());
     let syncs = syncs_per_second(&directory);
 
-    let config = NodeConfig::new(1, [6; 16]);
+    let config = NodeConfig::new(1, [6; 40]);
     let started = Instant::now();
     let node = Node::start(config, disk, Arc::new(StandingClock), Arc::new(|fault| panic!("{fault}")));
     let node = Arc::new(node.await.unwrap());

@@ -1,6 +1,10 @@
 //! What a node is told when it starts, and the limits of this crate.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use hyperion_vault_core::state::FEATURE_LEVEL;
 
 use openraft::SnapshotPolicy;
 
@@ -35,8 +39,15 @@ pub struct NodeConfig {
     pub node_id: u64,
     /// `host:port` under which other members would reach this one.
     pub address: String,
-    /// Random; names the pair of files if this start makes them. Ignored when they exist.
-    pub new_disk_id: [u8; 16],
+    /// What this start needs of randomness.
+    pub draws: Draws,
+    /// Where this node listens for its peers; `None` where it can't have any.
+    pub listen: Option<SocketAddr>,
+    /// `host:port` of the members that form the cluster, by their ids, this node among them. With fewer than two
+    /// a new node forms a cluster of its own.
+    pub peers: BTreeMap<u64, String>,
+    /// The highest level of commands that this build can apply; lower only to stand for an earlier build.
+    pub feature_level: u32,
     /// Applied entries are durable in the state file after this much time at the latest.
     pub checkpoint_interval: Duration,
     /// ... or when the pages they wrote have this many bytes, estimated; earlier while the file is small.
@@ -49,14 +60,42 @@ pub struct NodeConfig {
     pub state_cache_bytes: usize,
 }
 
-impl NodeConfig {
-    /// The defaults.
+/// Random values, drawn by whoever starts the node.
+#[derive(Debug, Clone, Copy)]
+pub struct Draws {
+    /// Names the pair of files if this start makes them.
+    pub disk_id: [u8; 16],
+    /// Tells this start from any other.
+    pub boot_nonce: u64,
+    /// Names the cluster if this start forms one.
+    pub lineage: [u8; 16],
+}
+
+/// What [`Draws::from_bytes`] takes.
+pub const DRAWN_BYTES: usize = 40;
+
+impl Draws {
+    /// Of random bytes.
     #[must_use]
-    pub fn new(node_id: u64, new_disk_id: [u8; 16]) -> NodeConfig {
+    pub fn from_bytes(random: [u8; DRAWN_BYTES]) -> Draws {
+        let (disk_id, rest) = random.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        let (lineage, rest) = rest.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        let nonce = rest.first_chunk().unwrap_or(&[0; 8]);
+        Draws { disk_id: *disk_id, lineage: *lineage, boot_nonce: u64::from_le_bytes(*nonce) }
+    }
+}
+
+impl NodeConfig {
+    /// The defaults of a node without peers.
+    #[must_use]
+    pub fn new(node_id: u64, random: [u8; DRAWN_BYTES]) -> NodeConfig {
         NodeConfig {
             node_id,
             address: String::new(),
-            new_disk_id,
+            draws: Draws::from_bytes(random),
+            listen: None,
+            peers: BTreeMap::new(),
+            feature_level: FEATURE_LEVEL,
             checkpoint_interval: Duration::from_secs(5),
             checkpoint_bytes_max: 64 * 1024 * 1024,
             snapshot_every_entries: 4_000,

@@ -14,6 +14,7 @@
 //! whole or not at all (`state/file.rs`); the log keeps what the state hasn't made durable (`log_store/mod.rs`,
 //! `PurgeGate`); a failed sync ends the node (`fault.rs`).
 
+mod cluster;
 mod config;
 mod disk;
 mod encoding;
@@ -30,7 +31,7 @@ mod storage;
 mod transport;
 mod types;
 
-pub use config::{NodeConfig, PROPOSAL_BYTES_MAX, PROPOSE_TIMEOUT};
+pub use config::{DRAWN_BYTES, Draws, NodeConfig, PROPOSAL_BYTES_MAX, PROPOSE_TIMEOUT};
 pub use disk::{DataDir, DatabaseFile, Disk};
 pub use error::{NotReady, ProposeError, StartError};
 pub use fault::{Fault, OnFault};

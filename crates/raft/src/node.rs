@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use hyperion_vault_core::ports::Clock;
 use hyperion_vault_core::state::{Command, Outcome, Proposal};
-use openraft::BasicNode;
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, sleep, timeout};
 
+use crate::cluster::identity::Boot;
+use crate::cluster::member::MemberNode;
 use crate::config::{NodeConfig, PROPOSAL_BYTES_MAX, PROPOSE_TIMEOUT};
 use crate::disk::Disk;
 use crate::error::{NotReady, ProposeError, StartError};
@@ -110,7 +111,7 @@ impl Node {
         let raft = openraft::Raft::new(config.node_id, consensus, NoPeers, log, machine)
             .await
             .map_err(|error| not_resumed(&latch, &error))?;
-        form_or_resume(&raft, &config).await.map_err(|error| not_resumed(&latch, &*error))?;
+        form_or_resume(&raft, &config, storage.boot).await.map_err(|error| not_resumed(&latch, &*error))?;
 
         let mut tasks = JoinSet::new();
         let leadership = follow_leadership(&raft, &mut tasks);
@@ -146,7 +147,7 @@ impl Node {
 
     async fn submit(&self, command: Command, submitted: &mut bool) -> Result<Applied, ProposeError> {
         let mut leadership = self.leadership.clone();
-        let mut proposal = Proposal { stamp: self.clock.now(), command };
+        let mut proposal = Proposal { stamp: self.clock.now(), command, origin: None };
         loop {
             leadership.wait_for(Leadership::is_here).await.map_err(|_| ProposeError::Halted)?;
             proposal.stamp = self.clock.now();
@@ -284,9 +285,10 @@ fn not_resumed(latch: &FaultLatch, error: &dyn std::error::Error) -> StartError 
 async fn form_or_resume(
     raft: &Raft,
     config: &NodeConfig,
+    boot: Boot,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if !raft.is_initialized().await? {
-        let node = BasicNode::new(&config.address);
+        let node = MemberNode { address: config.address.clone(), boot: Some(boot), votes: true };
         raft.initialize(BTreeMap::from([(config.node_id, node)])).await?;
     } else if raft.voter_ids().eq([config.node_id]) {
         raft.trigger().elect(false).await?;

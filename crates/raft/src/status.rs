@@ -5,6 +5,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::cluster::member::MemberNode;
 use crate::fault::Fault;
 use crate::node::Raft;
 use crate::state::StateHandle;
@@ -89,9 +90,9 @@ impl NodeStatus {
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let is_voter = |id: u64| membership.voter_ids().any(|voter| voter == id);
-        let member = |(id, node): (&u64, &openraft::BasicNode)| Member {
+        let member = |(id, node): (&u64, &MemberNode)| Member {
             node_id: *id,
-            address: node.addr.clone(),
+            address: node.address.clone(),
             voter: is_voter(*id),
         };
         NodeStatus {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cluster::identity::Boot;
 use crate::config::NodeConfig;
 use crate::disk::Disk;
 use crate::disk::header::Identity;
@@ -13,6 +14,8 @@ use crate::stats::StorageStats;
 
 /// The files of a node, open.
 pub(crate) struct Storage {
+    /// Who this start is.
+    pub(crate) boot: Boot,
     pub(crate) log: LogFile,
     pub(crate) recovered: Recovered,
     pub(crate) state: StateFile,
@@ -32,7 +35,7 @@ impl Storage {
             (None, Some(_)) => return Err(StartError::LogLost),
             (Some(log), Some(state)) if log != state => return Err(StartError::Mixed),
             (Some(log), _) => log,
-            (None, None) => Identity { node_id: config.node_id, disk_id: config.new_disk_id },
+            (None, None) => Identity { node_id: config.node_id, disk_id: config.draws.disk_id },
         };
         if identity.node_id != config.node_id {
             return Err(StartError::OtherNode { found: identity.node_id, configured: config.node_id });
@@ -45,7 +48,9 @@ impl Storage {
         }
         let snapshots = SnapshotDir::open(disk.snapshots())
             .map_err(|source| StartError::DataDir { path: disk.snapshots().to_owned(), source })?;
+        let count = log.count_start()?;
         Ok(Storage {
+            boot: Boot { disk_id: identity.disk_id, count, nonce: config.draws.boot_nonce },
             recovered: log.recover()?,
             log,
             state: state.recover()?,

@@ -5,21 +5,23 @@ use std::fmt;
 use bytes::Bytes;
 use hyperion_vault_core::state::Outcome;
 
+use crate::cluster::member::MemberNode;
+
 openraft::declare_raft_types!(
-    /// The vault's choice of openraft's types. Node ids are `u64`, a node is known by its address, and several
+    /// The vault's choice of openraft's types. Node ids are `u64`, and several
     /// candidates may lead within one term (the higher node id wins), which spares a split vote a new term.
     pub(crate) TypeConfig:
         D = EncodedProposal,
         R = Response,
         NodeId = u64,
-        Node = openraft::BasicNode,
+        Node = MemberNode,
 );
 
 pub(crate) type CommittedLeaderId = openraft::type_config::alias::CommittedLeaderIdOf<TypeConfig>;
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(crate) type EntryPayload = openraft::type_config::alias::PayloadOf<TypeConfig>;
 pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
-pub(crate) type Membership = openraft::Membership<u64, openraft::BasicNode>;
+pub(crate) type Membership = openraft::Membership<u64, MemberNode>;
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;

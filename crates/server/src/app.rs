@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyperion_vault_core::ports::{Clock, Entropy};
 use hyperion_vault_kms::{CacheConfig, CachedKeys, LocalProvider};
-use hyperion_vault_raft::{DataDir, Node, NodeConfig, OnFault, StartError};
+use hyperion_vault_raft::{DRAWN_BYTES, DataDir, Node, NodeConfig, OnFault, StartError};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -157,9 +157,9 @@ impl Parts {
     ) -> Result<Parts, AppError> {
         let disk = Arc::new(DataDir::beside(&settings.storage.state_file)?);
         let audit = Arc::new(AuditLog::open(settings.audit.clone(), Arc::clone(&clock), settings.node.id)?);
-        let mut disk_id = [0; 16];
-        entropy.fill(&mut disk_id);
-        let config = NodeConfig::new(settings.node.id, disk_id);
+        let mut random = [0; DRAWN_BYTES];
+        entropy.fill(&mut random);
+        let config = NodeConfig::new(settings.node.id, random);
         let node = Arc::new(Node::start(config, disk, Arc::clone(&clock), on_fault).await?);
         let consensus = Arc::new(RaftConsensus(Arc::clone(&node)));
         let replica = Arc::new(Replica::new(consensus, Arc::clone(&clock)));

@@ -11,7 +11,7 @@ use crate::vault::Vault;
 /// A node on the vault's data, ready. Shut it down before the vault goes on.
 pub(crate) async fn open_node(vault: &Vault) -> Node {
     let disk = Arc::new(DataDir::beside(&vault.data_dir().join("vault.redb")).unwrap());
-    let node = Node::start(NodeConfig::new(1, [0; 16]), disk, Arc::new(SystemClock), Arc::new(|_| {}));
+    let node = Node::start(NodeConfig::new(1, [0; 40]), disk, Arc::new(SystemClock), Arc::new(|_| {}));
     let node = node.await.unwrap();
     node.wait_ready(Duration::from_secs(30)).await.unwrap();
     node

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
-use openraft::BasicNode;
 
 use super::Stored;
 use super::log_id::LogIdRecord;
+use crate::cluster::identity::Boot;
+use crate::cluster::member::MemberNode;
 use crate::types::{Membership, StoredMembership};
 
 #[derive(Debug, Encode, Decode)]
@@ -26,13 +27,24 @@ struct MemberRecord {
     /// `host:port` of the member's Raft listener.
     #[n(1)]
     address: String,
+    /// Its last start that was let in.
+    #[n(2)]
+    boot: Option<Boot>,
+    /// Whether it votes or will; absent where a member that votes is a voter and no other will be.
+    #[n(3)]
+    votes: Option<bool>,
+}
+
+impl MemberRecord {
+    fn of(id: u64, node: &MemberNode) -> MemberRecord {
+        MemberRecord { id, address: node.address.clone(), boot: node.boot, votes: Some(node.votes) }
+    }
 }
 
 impl From<&Membership> for MembershipRecord {
     fn from(membership: &Membership) -> MembershipRecord {
         let voters = membership.get_joint_config().iter().map(|set| set.iter().copied().collect());
-        let members =
-            membership.nodes().map(|(id, node)| MemberRecord { id: *id, address: node.addr.clone() });
+        let members = membership.nodes().map(|(id, node)| MemberRecord::of(*id, node));
         MembershipRecord { voters: voters.collect(), members: members.collect() }
     }
 }
@@ -45,10 +57,13 @@ impl TryFrom<MembershipRecord> for Membership {
             // Before the cluster is formed; `Membership::new` would refuse it.
             return Ok(Membership::default());
         }
-        let voters = record.voters.into_iter().map(BTreeSet::from_iter).collect();
-        let members =
-            record.members.into_iter().map(|member| (member.id, BasicNode { addr: member.address }));
-        Membership::new(voters, BTreeMap::from_iter(members)).map_err(|_| "a voter without an address")
+        let voters: Vec<BTreeSet<u64>> = record.voters.into_iter().map(BTreeSet::from_iter).collect();
+        let members = record.members.into_iter().map(|member| {
+            let votes = member.votes.unwrap_or_else(|| voters.iter().any(|set| set.contains(&member.id)));
+            (member.id, MemberNode { address: member.address, boot: member.boot, votes })
+        });
+        let members = BTreeMap::from_iter(members);
+        Membership::new(voters, members).map_err(|_| "a voter without an address")
     }
 }
 

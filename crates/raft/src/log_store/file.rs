@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
+use crate::cluster::identity::{Lineage, Starts};
 use crate::disk::header::{self, Identity, NODE_TABLE};
 use crate::disk::{DatabaseFile, Disk, close_database, open_database};
 use crate::encoding::{Damaged, Stored};
@@ -18,6 +19,8 @@ const ENTRIES_TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("entries
 const VOTE_KEY: &str = "vote";
 const COMMITTED_KEY: &str = "committed";
 const PURGED_KEY: &str = "purged";
+const STARTS_KEY: &str = "starts";
+const LINEAGE_KEY: &str = "lineage";
 
 /// Pages of the log that redb keeps in memory. The log is read from its end, which the tail holds, so that
 /// this serves little more than the inner pages of the tree.
@@ -30,6 +33,7 @@ pub(crate) enum LogWrite<'a> {
     TruncateFrom(u64),
     Purged(LogId),
     Committed(LogId),
+    Lineage(Lineage),
 }
 
 /// Which rows of purged entries to delete: those below `below`, at most `rows_max` of them.
@@ -46,6 +50,7 @@ pub(crate) struct Recovered {
     pub(crate) committed: Option<LogId>,
     pub(crate) purged: Option<LogId>,
     pub(crate) last: Option<LogId>,
+    pub(crate) lineage: Option<Lineage>,
     /// Index of the first row; below or at `purged` when a purge was cut short.
     pub(crate) first_row: Option<u64>,
 }
@@ -77,6 +82,21 @@ impl LogFile {
         })
     }
 
+    /// Counts this start, durably, and says how many there were with it.
+    pub(crate) fn count_start(&self) -> Result<u64, Fault> {
+        self.with(|database| {
+            let transaction = database.begin_write().map_err(Fault::log)?;
+            let mut node = transaction.open_table(NODE_TABLE).map_err(Fault::log)?;
+            let before: Option<Starts> = read_fact(&node, STARTS_KEY)?;
+            let count = before.map_or(0, |starts| starts.count).saturating_add(1);
+            let starts = Starts { count }.store(0);
+            node.insert(STARTS_KEY, starts.as_slice()).map_err(Fault::log)?;
+            drop(node);
+            transaction.commit().map_err(Fault::log)?;
+            Ok(count)
+        })
+    }
+
     pub(crate) fn recover(&self) -> Result<Recovered, Fault> {
         self.with(|database| {
             let transaction = database.begin_read().map_err(Fault::log)?;
@@ -91,6 +111,7 @@ impl LogFile {
             Ok(Recovered {
                 vote: read_fact(&node, VOTE_KEY)?,
                 committed: read_fact(&node, COMMITTED_KEY)?,
+                lineage: read_fact(&node, LINEAGE_KEY)?,
                 last: last.max(purged),
                 purged,
                 first_row,
@@ -174,6 +195,7 @@ impl LogWrite<'_> {
             LogWrite::Vote(vote) => drop(node.insert(VOTE_KEY, vote.store(0).as_slice())?),
             LogWrite::Purged(id) => drop(node.insert(PURGED_KEY, id.store(0).as_slice())?),
             LogWrite::Committed(id) => drop(node.insert(COMMITTED_KEY, id.store(0).as_slice())?),
+            LogWrite::Lineage(lineage) => drop(node.insert(LINEAGE_KEY, lineage.store(0).as_slice())?),
             LogWrite::TruncateFrom(from) => entries.retain_in(from.., |_, _| false)?,
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! What was appended is readable at once, from memory.
 
 mod file;
+mod lineage;
 mod reader;
 mod tail;
 mod writer;
@@ -24,12 +25,14 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use file::{LogFile, Recovered};
+pub(crate) use lineage::LineageStore;
 pub(crate) use reader::LogReader;
 use tail::LogMemory;
 pub(crate) use tail::weight as entry_weight;
 use writer::LogCommand;
 pub(crate) use writer::LogWriter;
 
+use crate::cluster::identity::Lineage;
 use crate::fault::{Fault, FaultLatch};
 use crate::stats::StorageStats;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
@@ -77,6 +80,11 @@ impl<G: PurgeGate> LogStore<G> {
             commands.clone(),
         )?;
         Ok((LogStore { reader: LogReader::new(file, memory, latch), commands, gate }, writer))
+    }
+
+    /// The line of history of this log, and the way to set it.
+    pub(crate) fn lineage(&self, recovered: Option<Lineage>) -> LineageStore {
+        LineageStore::new(recovered, self.commands.clone())
     }
 
     async fn send(&self, command: LogCommand) -> io::Result<()> {

@@ -33,7 +33,7 @@ impl StoreBuilder<TypeConfig, LogStore<Unguarded>, StateMachine, Guard> for OnDi
         let directory = tempfile::tempdir().unwrap();
         let disk = DataDir::open(directory.path()).unwrap();
         let stats = Arc::new(StorageStats::default());
-        let storage = Storage::open(&disk, &NodeConfig::new(1, [7; 16]), &stats).unwrap();
+        let storage = Storage::open(&disk, &NodeConfig::new(1, [7; 40]), &stats).unwrap();
         let latch = FaultLatch::new(Arc::new(|fault| panic!("{fault}")));
         let policy = CheckpointPolicy { page_bytes_max: 1 };
         let (state, state_writer) = StateWriter::start(storage.state, policy, Arc::clone(&latch)).unwrap();

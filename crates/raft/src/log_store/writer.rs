@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::file::{LogFile, LogWrite, Recovered, RowsToDrop};
 use super::tail::{LogMemory, after, weight};
+use crate::cluster::identity::Lineage;
 use crate::fault::{Fault, FaultLatch};
 use crate::stats::StorageStats;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
@@ -23,6 +24,7 @@ const DROPPED_ROWS_MAX: usize = 1_024;
 pub(super) enum LogCommand {
     Append { entries: Vec<Entry>, flushed: IOFlushed<TypeConfig> },
     Vote { vote: Vote, done: oneshot::Sender<()> },
+    Lineage { lineage: Lineage, done: oneshot::Sender<()> },
     Truncate { from: u64, done: oneshot::Sender<()> },
     Purge { up_to: LogId },
     Stop { done: oneshot::Sender<Result<(), Fault>> },
@@ -167,7 +169,7 @@ impl WriteLoop {
                 self.purged_below = self.purged_below.max(up_to.index.saturating_add(1));
                 self.last_on_disk = self.last_on_disk.max(Some(up_to.index));
             }
-            LogCommand::Vote { .. } | LogCommand::Stop { .. } => {}
+            LogCommand::Vote { .. } | LogCommand::Lineage { .. } | LogCommand::Stop { .. } => {}
         }
     }
 
@@ -190,7 +192,7 @@ impl WriteLoop {
                     flushed.io_completed(Ok(()));
                 }
                 // A waiter that went away needs no answer.
-                LogCommand::Vote { done, .. } => {
+                LogCommand::Vote { done, .. } | LogCommand::Lineage { done, .. } => {
                     let _ = done.send(());
                 }
                 LogCommand::Truncate { from, done } => {
@@ -233,6 +235,7 @@ impl LogCommand {
         match self {
             LogCommand::Append { entries, .. } => Some(LogWrite::Append(entries)),
             LogCommand::Vote { vote, .. } => Some(LogWrite::Vote(*vote)),
+            LogCommand::Lineage { lineage, .. } => Some(LogWrite::Lineage(*lineage)),
             LogCommand::Truncate { from, .. } => Some(LogWrite::TruncateFrom(*from)),
             LogCommand::Purge { up_to } => Some(LogWrite::Purged(*up_to)),
             LogCommand::Stop { .. } => None,

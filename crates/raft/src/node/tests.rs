@@ -20,7 +20,7 @@ async fn start(directory: &TempDir) -> (Node, mpsc::UnboundedReceiver<String>) {
     let disk = Arc::new(DataDir::open(directory.path()).unwrap());
     let (report, faults) = mpsc::unbounded_channel();
     let on_fault: OnFault = Arc::new(move |fault| report.send(fault.to_string()).unwrap());
-    let config = NodeConfig::new(1, [7; 16]);
+    let config = NodeConfig::new(1, [7; 40]);
     let node = Node::start(config, disk, Arc::new(StandingClock), on_fault).await.unwrap();
     node.wait_ready(Duration::from_secs(5)).await.unwrap();
     (node, faults)

@@ -36,7 +36,7 @@ struct OnDisk {
 fn open(directory: TempDir) -> OnDisk {
     let disk = DataDir::open(directory.path()).unwrap();
     let stats = Arc::new(StorageStats::default());
-    let storage = Storage::open(&disk, &NodeConfig::new(1, [7; 16]), &stats).unwrap();
+    let storage = Storage::open(&disk, &NodeConfig::new(1, [7; 40]), &stats).unwrap();
     let latch = FaultLatch::new(Arc::new(|_| {}));
     let policy = CheckpointPolicy { page_bytes_max: u64::MAX };
     let (state, writer) = StateWriter::start(storage.state, policy, Arc::clone(&latch)).unwrap();
@@ -152,7 +152,7 @@ impl Run {
     }
 
     fn append(&mut self, stamp: u64, command: Command) {
-        let proposal = Proposal { stamp: Timestamp::from_unix_ms(stamp), command };
+        let proposal = Proposal { stamp: Timestamp::from_unix_ms(stamp), command, origin: None };
         self.outcomes.push(state::apply(&proposal, &mut self.model).unwrap());
         let leader_id = CommittedLeaderId { term: 1, node_id: 1 };
         let log_id = LogId { leader_id, index: self.log.len() as u64 };
@@ -285,7 +285,7 @@ async fn a_view_keeps_its_moment() {
     let on_disk = with_some_rows().await;
     let (view, before) = (on_disk.state.view(), on_disk.rows());
     let delete = Command::DeleteSecret(DeleteSecret { name: name(3) });
-    let proposal = Proposal { stamp: Timestamp::from_unix_ms(2), command: delete };
+    let proposal = Proposal { stamp: Timestamp::from_unix_ms(2), command: delete, origin: None };
     let payload = EntryPayload::Normal(EncodedProposal(proposal.encode().into()));
     on_disk.state.apply(vec![Entry { log_id: blank(10).log_id, payload }]).await.unwrap();
     on_disk.state.checkpoint().await.unwrap();

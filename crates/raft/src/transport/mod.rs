@@ -9,8 +9,9 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
-use openraft::{AnyError, BasicNode, OptionalSend};
+use openraft::{AnyError, OptionalSend};
 
+use crate::cluster::member::MemberNode;
 use crate::snapshot::SnapshotFile;
 use crate::types::{TypeConfig, Vote};
 
@@ -36,7 +37,7 @@ impl Absent {
 impl RaftNetworkFactory<TypeConfig> for NoPeers {
     type Network = Absent;
 
-    async fn new_client(&mut self, peer: u64, _node: &BasicNode) -> Absent {
+    async fn new_client(&mut self, peer: u64, _node: &MemberNode) -> Absent {
         Absent { peer }
     }
 }

@@ -75,7 +75,7 @@ async fn a_lost_log_is_refused() {
 async fn files_of_two_disks_are_refused() {
     let (directory, other) = (used().await, tempfile::tempdir().unwrap());
     let mut config = config();
-    config.new_disk_id = [8; 16];
+    config.draws.disk_id = [8; 16];
     start(config, other.path()).await.shutdown().await.unwrap();
     fs::copy(other.path().join("vault.raft.redb"), directory.path().join("vault.raft.redb")).unwrap();
     assert!(matches!(refusal(directory.path()).await, StartError::Mixed));

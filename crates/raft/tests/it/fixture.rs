@@ -31,7 +31,7 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
 }
 
 pub(crate) fn config() -> NodeConfig {
-    NodeConfig::new(1, [7; 16])
+    NodeConfig::new(1, [7; 40])
 }
 
 /// A configuration under which everything that happens seldom happens often.
@@ -106,5 +106,5 @@ pub(crate) fn apply_all<'a>(commands: impl IntoIterator<Item = &'a Command>) -> 
 }
 
 pub(crate) fn apply(command: &Command, rows: &mut Rowset) {
-    state::apply(&Proposal { stamp: NOW, command: command.clone() }, rows).unwrap();
+    state::apply(&Proposal { stamp: NOW, command: command.clone(), origin: None }, rows).unwrap();
 }

@@ -161,7 +161,7 @@ mod tests {
         };
         let mut rows = Table::new();
         for command in [Command::CreateSecret(create), Command::UpdateSecret(update)] {
-            apply(&Proposal { stamp: Timestamp::EPOCH, command }, &mut rows).unwrap();
+            apply(&Proposal { stamp: Timestamp::EPOCH, command, origin: None }, &mut rows).unwrap();
         }
         rows
     }

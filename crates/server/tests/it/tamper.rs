@@ -78,7 +78,7 @@ impl Consensus for Disk {
 
     async fn propose(&self, command: Command) -> Result<Outcome, ProposeFailure> {
         let mut rows = self.rows();
-        let outcome = apply(&Proposal { stamp: Timestamp::from_unix_ms(START_MS), command }, &mut rows);
+        let outcome = apply(&Proposal { stamp: Timestamp::from_unix_ms(START_MS), command, origin: None }, &mut rows);
         self.kept.lock().unwrap().push(Arc::new(rows.clone()));
         self.overwrite(rows);
         Ok(outcome.unwrap())

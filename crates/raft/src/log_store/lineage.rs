@@ -1,0 +1,51 @@
+//! The line of history that the log belongs to: set once, when the node joins a cluster.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use super::writer::LogCommand;
+use crate::cluster::identity::Lineage;
+use crate::fault::Fault;
+
+/// Shared by everything that speaks to peers.
+#[derive(Clone)]
+pub(crate) struct LineageStore {
+    current: watch::Sender<Option<Lineage>>,
+    commands: mpsc::Sender<LogCommand>,
+    /// Held while it is written, so that a node never joins two.
+    joining: Arc<Mutex<()>>,
+}
+
+impl LineageStore {
+    pub(super) fn new(recovered: Option<Lineage>, commands: mpsc::Sender<LogCommand>) -> LineageStore {
+        LineageStore { current: watch::Sender::new(recovered), commands, joining: Arc::default() }
+    }
+
+    /// Absent while this node belongs to no cluster.
+    pub(crate) fn current(&self) -> Option<Lineage> {
+        *self.current.borrow()
+    }
+
+    /// Changes when this node joins a cluster.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Lineage>> {
+        self.current.subscribe()
+    }
+
+    /// Joins the line, durably, unless this node belongs to one; says which it belongs to then.
+    ///
+    /// # Errors
+    /// The fault that ended the writing thread.
+    pub(crate) async fn adopt(&self, lineage: Lineage) -> Result<Lineage, Fault> {
+        let _turn = self.joining.lock().await;
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let stopped = || Fault::Log("the writing thread has stopped".to_owned());
+        let (done, waiting) = oneshot::channel();
+        self.commands.send(LogCommand::Lineage { lineage, done }).await.map_err(|_| stopped())?;
+        waiting.await.map_err(|_| stopped())?;
+        self.current.send_replace(Some(lineage));
+        Ok(lineage)
+    }
+}
