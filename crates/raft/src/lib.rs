@@ -39,3 +39,4 @@ pub use node::{Applied, Node};
 pub use state::StateView;
 pub use stats::{Counter, StorageStats};
 pub use status::{Leadership, Member, NodeStatus, Role};
+pub use transport::tls;

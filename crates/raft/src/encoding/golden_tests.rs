@@ -57,6 +57,8 @@ fn a_membership_without_starts_is_still_read() {
     assert_eq!(member(3), MemberNode { address: "c:3".to_owned(), boot: None, votes: false });
     let entry = include_str!("../../tests/vectors/entry_membership_1.hex").trim();
     assert!(Entry::load(&hex::decode(entry).unwrap(), 42).is_ok());
+    let meta = include_str!("../../tests/vectors/snapshot_meta_1.hex").trim();
+    assert!(SnapshotMeta::load(&hex::decode(meta).unwrap(), 0).is_ok());
 }
 
 #[test]
@@ -87,7 +89,7 @@ fn an_entry_with_a_membership_is_these_bytes() {
 fn snapshot_meta_is_these_bytes() {
     let last_membership = StoredMembership::new(Some(log_id(3, 1, 9)), membership());
     let meta = SnapshotMeta { last_log_id: Some(log_id(3, 1, 42)), last_membership };
-    assert_golden(&meta, 0, include_str!("../../tests/vectors/snapshot_meta_1.hex"));
+    assert_golden(&meta, 0, include_str!("../../tests/vectors/snapshot_meta_2.hex"));
 }
 
 #[test]

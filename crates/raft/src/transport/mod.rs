@@ -3,6 +3,8 @@
 //! A cluster of one voter has no peer, so that every call here answers that the peer can't be reached. Consensus
 //! asks for a connection only through the factory below; nothing else in this crate knows of the network.
 
+pub mod tls;
+
 use openraft::errors::{RPCError, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{

@@ -38,9 +38,9 @@ const PKCS8_ED25519_BYTES: usize = PKCS8_ED25519_PREFIX.len() + SECRET_BYTES;
 
 /// Makes certificates that every node of the cluster believes.
 pub(super) struct Authority {
-    key: Zeroizing<KeyPair>,
+    pub(super) key: Zeroizing<KeyPair>,
     params: CertificateParams,
-    certificate: CertificateDer<'static>,
+    pub(super) certificate: CertificateDer<'static>,
 }
 
 impl Authority {

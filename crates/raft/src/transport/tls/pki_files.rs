@@ -47,7 +47,7 @@ impl PkiFiles {
         }
     }
 
-    fn read_roots(&self) -> Result<RootCertStore, TlsError> {
+    pub(super) fn read_roots(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         for certificate in read_certificates(&self.authority)? {
             let added = roots.add(certificate);
@@ -56,7 +56,7 @@ impl PkiFiles {
         Ok(roots)
     }
 
-    fn read_identity(&self) -> Result<CertifiedKey, TlsError> {
+    pub(super) fn read_identity(&self) -> Result<CertifiedKey, TlsError> {
         let chain = read_certificates(&self.certificate)?;
         let key = read_key(&self.key)?;
         identity(chain, &key).map_err(|source| TlsError::BadIdentity {
