@@ -5,6 +5,7 @@
 
 mod apply;
 pub mod command;
+mod feature_level;
 mod outcome;
 mod overlay;
 mod row;
@@ -12,7 +13,8 @@ mod rows;
 pub mod table;
 
 pub use apply::{apply, preview};
-pub use command::{Command, FEATURE_LEVEL, Proposal, UnreadableProposal};
+pub use command::{Command, Origin, Proposal, UnreadableProposal};
+pub use feature_level::{FEATURE_LEVEL, FIRST_FEATURE_LEVEL, ORIGINS_SINCE, UnsupportedLevel};
 pub use outcome::{Effect, Outcome, Refusal};
 pub use overlay::Overlay;
 pub use row::CorruptRow;

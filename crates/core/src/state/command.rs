@@ -7,6 +7,7 @@ mod delete_role;
 mod delete_secret;
 mod initialize_cluster;
 mod issue_token;
+mod raise_feature_level;
 mod remove_expired;
 mod revoke_token;
 mod rotate_secret;
@@ -22,6 +23,7 @@ pub use delete_role::DeleteRole;
 pub use delete_secret::DeleteSecret;
 pub use initialize_cluster::InitializeCluster;
 pub use issue_token::IssueToken;
+pub use raise_feature_level::RaiseFeatureLevel;
 pub use remove_expired::RemoveExpired;
 pub use revoke_token::RevokeToken;
 pub use rotate_secret::RotateSecret;
@@ -31,10 +33,8 @@ pub use update_secret::UpdateSecret;
 
 use minicbor::{Decode, Encode};
 
+use super::feature_level::FIRST_FEATURE_LEVEL;
 use crate::time::Timestamp;
-
-/// The highest level of commands that this build can decode and apply.
-pub const FEATURE_LEVEL: u32 = 1;
 
 /// A change of the replicated state. A number once used is never used for something else; a command whose
 /// fields change in any way but an added optional one is a new command.
@@ -66,15 +66,62 @@ pub enum Command {
     RevokeToken(#[n(0)] RevokeToken),
     #[n(12)]
     TouchTokens(#[n(0)] TouchTokens),
+    #[n(13)]
+    RaiseFeatureLevel(#[n(0)] RaiseFeatureLevel),
 }
 
-/// A command and the time that its proposer stamped it with: what stands in the log.
+impl Command {
+    /// The feature level that the cluster must have reached before the command may be proposed.
+    #[must_use]
+    pub const fn level(&self) -> u32 {
+        match self {
+            Command::InitializeCluster(_)
+            | Command::Bootstrap(_)
+            | Command::CreateSecret(_)
+            | Command::UpdateSecret(_)
+            | Command::RotateSecret(_)
+            | Command::DeleteSecret(_)
+            | Command::RemoveExpired(_)
+            | Command::CreateRole(_)
+            | Command::SetRules(_)
+            | Command::DeleteRole(_)
+            | Command::IssueToken(_)
+            | Command::RevokeToken(_)
+            | Command::TouchTokens(_) => FIRST_FEATURE_LEVEL,
+            // It is what leads out of the first level, so it can't wait for the next. Its proposer knows the level
+            // of every member; nobody else may propose it.
+            Command::RaiseFeatureLevel(_) => FIRST_FEATURE_LEVEL,
+        }
+    }
+}
+
+/// A command, the time it was stamped with, and who wants it applied once: what stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Proposal {
     #[n(0)]
     pub stamp: Timestamp,
     #[n(1)]
     pub command: Command,
+    /// Absent: applied as often as it stands in the log. Builds of level 1 neither write nor read it.
+    #[n(2)]
+    pub origin: Option<Origin>,
+}
+
+/// Names one change among all that were ever asked for, so that however often it is proposed (again after an
+/// answer was lost, again to another leader) it is applied once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Origin {
+    /// The node where the change was asked for.
+    #[n(0)]
+    pub node_id: u64,
+    /// One start of that node, at random: of two starts with the same number, the later one's changes would be
+    /// taken for the earlier one's.
+    #[n(1)]
+    pub session: u64,
+    /// Counts the changes of the session, from 1. They may arrive in any order, though none later than
+    /// [`WINDOW_SEQUENCES`](super::table::sessions::WINDOW_SEQUENCES) behind another.
+    #[n(2)]
+    pub sequence: u64,
 }
 
 /// The log holds a proposal that this build can't read: damaged, or of a newer build. The node must halt;
@@ -105,3 +152,7 @@ impl Proposal {
 #[cfg(test)]
 #[path = "command/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "command/golden_tests.rs"]
+mod golden_tests;

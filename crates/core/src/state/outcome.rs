@@ -60,10 +60,14 @@ pub enum Refusal {
     TooManyTokens,
     #[error("the cluster has its identity already")]
     ClusterInitialized,
+    #[error("the cluster has no identity yet")]
+    ClusterNotInitialized,
     #[error("this bootstrap token was taken before")]
     BootstrapTaken,
     #[error("a live admin token exists; another bootstrap token is taken only when there is none")]
     LiveAdminExists,
+    #[error("the change was applied before, or is too old to tell")]
+    AppliedBefore,
 }
 
 impl Refusal {

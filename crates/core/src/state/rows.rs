@@ -1,5 +1,6 @@
 //! The one storage port: ordered rows of bytes.
 
+use super::feature_level::UnsupportedLevel;
 use super::row::CorruptRow;
 
 /// The storage under the state failed. Fatal to the node: what it would answer is not known.
@@ -14,6 +15,8 @@ pub enum StateFault {
     Storage(#[from] StorageFault),
     #[error(transparent)]
     Corrupt(#[from] CorruptRow),
+    #[error(transparent)]
+    Unsupported(#[from] UnsupportedLevel),
 }
 
 /// Rows, ordered by the bytes of their keys.

@@ -8,6 +8,7 @@ pub mod role_tokens;
 pub mod roles;
 pub mod rotation_due;
 pub mod secrets;
+pub mod sessions;
 pub mod token_fingerprints;
 pub mod tokens;
 pub mod versions;
@@ -31,6 +32,7 @@ pub enum Tag {
     TokenFingerprints = 8,
     RoleTokens = 9,
     Bootstraps = 10,
+    Sessions = 11,
 }
 
 /// Separates a name from what follows it in a key; no name contains it, so keys sort by name first.

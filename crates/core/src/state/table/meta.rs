@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::{Tag, key};
+use crate::state::feature_level::{FIRST_FEATURE_LEVEL, supported};
 use crate::state::{Rows, RowsMut, StateFault, row};
 use crate::time::Timestamp;
 
@@ -50,6 +51,16 @@ pub fn clock(rows: &dyn Rows) -> Result<Timestamp, StateFault> {
 /// [`StateFault`].
 pub fn cluster(rows: &dyn Rows) -> Result<Option<Cluster>, StateFault> {
     row::get(rows, &key(Tag::Meta, &[CLUSTER]))
+}
+
+/// The cluster's feature level; [`FIRST_FEATURE_LEVEL`] before its first command.
+///
+/// # Errors
+/// [`StateFault`]; among them [`UnsupportedLevel`](crate::state::UnsupportedLevel), when the rows are of a cluster
+/// that this build is too old for.
+pub fn feature_level(rows: &dyn Rows) -> Result<u32, StateFault> {
+    let level = cluster(rows)?.map_or(FIRST_FEATURE_LEVEL, |cluster| cluster.feature_level);
+    Ok(supported(level)?)
 }
 
 /// The counts; all zero at first.
