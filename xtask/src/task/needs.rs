@@ -20,6 +20,13 @@ pub(crate) struct Need {
     pub(crate) advice: &'static str,
 }
 
+/// Installs a package of Debian's. Its lists come first: a new machine has none.
+macro_rules! apt_get {
+    ($package:literal) => {
+        concat!("apt-get update && apt-get install --yes --no-install-recommends ", $package)
+    };
+}
+
 /// All of them.
 pub(crate) const NEEDS: &[Need] = &[
     Need {
@@ -33,10 +40,36 @@ pub(crate) const NEEDS: &[Need] = &[
         provide: None,
         advice: "run `cargo xtask test` as root",
     },
+    Need {
+        what: "the right to make network namespaces",
+        used_by: "the tests that cut a cluster's network",
+        check: Step { program: "unshare", args: &["--net", "true"] },
+        provide: None,
+        advice: "run `cargo xtask test` as root",
+    },
+    package("the tests that cut a cluster's network", "ip", &["-V"], &["-c", apt_get!("iproute2")]),
+    package("the tests that cut a cluster's network", "nft", &["-v"], &["-c", apt_get!("nftables")]),
+    package("the tests of a clock that is off", "faketime", &["-v"], &["-c", apt_get!("faketime")]),
     tool("curl"),
     tool("openssl"),
     tool("python3"),
 ];
+
+/// A program that Debian has a package for; `install` is what `sh` installs it with.
+const fn package(
+    used_by: &'static str,
+    program: &'static str,
+    version: &'static [&'static str],
+    install: &'static [&'static str],
+) -> Need {
+    Need {
+        what: program,
+        used_by,
+        check: Step { program, args: version },
+        provide: Some(Step { program: "sh", args: install }),
+        advice: "install it with the system's packages",
+    }
+}
 
 /// A program that commands in the documents use.
 const fn tool(program: &'static str) -> Need {
