@@ -27,15 +27,17 @@ const DOMAIN: &[u8] = b"hyperion-vault wrapped data key\0";
 /// HKDF labels. What is derived under one says nothing about what is derived under another.
 const WRAPPING_KEY_LABEL: &[u8] = b"hyperion-vault master key: wrapping key, v1";
 const KEY_ID_LABEL: &[u8] = b"hyperion-vault master key: id, v1";
+const CLUSTER_SECRET_LABEL: &[u8] = b"hyperion-vault master key: cluster secret, v1";
 
 /// Bytes of a master key's id, before they are written in hex.
 const KEY_ID_BYTES: usize = 8;
 
-/// What is derived from a local master key of 32 random bytes: the key that wraps data keys and the id to
-/// know it by. The master key itself is not kept.
+/// What is derived from a local master key of 32 random bytes: the key that wraps data keys, the id to know it
+/// by, and a secret for who shares the key. The master key itself is not kept.
 #[derive(ZeroizeOnDrop)]
 pub struct MasterKey {
     wrapping_key: KeyBytes,
+    cluster_secret: KeyBytes,
     #[zeroize(skip)]
     id: String,
 }
@@ -69,6 +71,7 @@ impl MasterKey {
         expand(&hkdf, KEY_ID_LABEL, &mut id_bytes);
         MasterKey {
             wrapping_key: KeyBytes::filled_by(|key| expand(&hkdf, WRAPPING_KEY_LABEL, key)),
+            cluster_secret: KeyBytes::filled_by(|key| expand(&hkdf, CLUSTER_SECRET_LABEL, key)),
             id: key_id(id_bytes),
         }
     }
@@ -77,6 +80,13 @@ impl MasterKey {
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.id
+    }
+
+    /// What all nodes of a cluster have in common that hold this master key, and by which they know each other.
+    /// It unwraps nothing, and says nothing about what does.
+    #[must_use]
+    pub fn cluster_secret(&self) -> &[u8; KEY_BYTES] {
+        self.cluster_secret.expose()
     }
 }
 

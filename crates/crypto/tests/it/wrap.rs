@@ -43,6 +43,14 @@ fn format_1_is_written_and_read_as_ever() {
 }
 
 #[test]
+fn nodes_that_hold_one_master_key_share_the_same_secret_as_ever() {
+    let vectors = Vectors::new(include_str!("../vectors/cluster_secret_v1.txt"));
+    let master_key = MasterKey::from_bytes(&vectors.array("master_key"));
+    assert_eq!(*master_key.cluster_secret(), vectors.array("cluster_secret"));
+    assert_ne!(MasterKey::from_bytes(&[3; 32]).cluster_secret(), master_key.cluster_secret());
+}
+
+#[test]
 fn the_context_of_a_version_is_its_name_and_number() {
     let context = context("prod/db", 12);
     assert_eq!(context.pairs().collect::<Vec<_>>(), [("secret", "prod/db"), ("version", "12")]);
