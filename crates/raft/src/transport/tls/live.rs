@@ -50,11 +50,7 @@ impl ResolvesServerCert for Live {
 }
 
 impl ResolvesClientCert for Live {
-    fn resolve(
-        &self,
-        _root_hints: &[&[u8]],
-        _schemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, _root_hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.current().identity))
     }
 
@@ -74,8 +70,7 @@ impl ServerCertVerifier for Live {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let called = &self.current().called;
-        let verified =
-            called.verify_server_cert(certificate, intermediates, dialled, ocsp_response, now)?;
+        let verified = called.verify_server_cert(certificate, intermediates, dialled, ocsp_response, now)?;
         // The library would also take a wildcard, or a certificate with the names of two nodes.
         let name = peer_node_id(slice::from_ref(certificate)).map(node_name);
         if name.as_deref() == Some(&*dialled.to_str()) { Ok(verified) } else { Err(not_one_node()) }

@@ -94,11 +94,7 @@ impl NodeTls {
     /// # Errors
     /// [`TlsError::Clock`] when the clock shows no possible time, [`TlsError::Issue`] and [`TlsError::Library`]
     /// when the TLS library fails.
-    pub fn derived(
-        secret: &ClusterSecret,
-        node_id: u64,
-        clock: Arc<dyn Clock>,
-    ) -> Result<NodeTls, TlsError> {
+    pub fn derived(secret: &ClusterSecret, node_id: u64, clock: Arc<dyn Clock>) -> Result<NodeTls, TlsError> {
         NodeTls::new(Source::Derived(Authority::derived(secret)?), node_id, clock)
     }
 

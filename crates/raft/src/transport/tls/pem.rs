@@ -45,9 +45,7 @@ pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
     let pem = read(path)?;
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     match certificates {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(PemError::NoCertificate { path: path.to_owned() })
-        }
+        Ok(certificates) if certificates.is_empty() => Err(PemError::NoCertificate { path: path.to_owned() }),
         Ok(certificates) => Ok(certificates),
         Err(source) => Err(PemError::NotPem { path: path.to_owned(), source }),
     }

@@ -60,7 +60,10 @@ impl Drop for ClusterSecret {
 
 impl ZeroizeOnDrop for ClusterSecret {}
 
-#[expect(clippy::expect_used, reason = "HKDF-SHA256 refuses only more than 8,160 bytes, and this asks for 32")]
+#[expect(
+    clippy::expect_used,
+    reason = "HKDF-SHA256 refuses only more than 8,160 bytes, and this asks for 32"
+)]
 fn expand(secret: &[u8], label: &[u8], out: &mut [u8; SECRET_BYTES]) {
     Hkdf::<Sha256>::new(None, secret).expand(label, out).expect("fewer bytes than HKDF can give");
 }

@@ -103,10 +103,10 @@ async fn meet_as(
     name: ServerName<'static>,
 ) -> io::Result<Meeting> {
     let (near, far) = tokio::io::duplex(64 * 1024);
-    let (caller, called) = tokio::join!(
-        async { TlsConnector::from(caller).connect(name, near).await },
-        async { TlsAcceptor::from(called).accept(far).await }
-    );
+    let (caller, called) =
+        tokio::join!(async { TlsConnector::from(caller).connect(name, near).await }, async {
+            TlsAcceptor::from(called).accept(far).await
+        });
     // The end that refuses says why; the other hears an alert, or that the line is cut.
     let (caller, called) = match (caller, called) {
         (Ok(caller), Ok(called)) => (caller, called),
@@ -152,10 +152,7 @@ mod derived {
     #[test]
     fn the_authority_of_a_secret_is_the_same_key_in_every_release() {
         let public_key = |secret| hex::encode(Authority::derived(&secret).unwrap().key.public_key_raw());
-        assert_eq!(
-            public_key(secret()),
-            "30d935e7524af19d5344eb9e8f0ce36eda5ff0292cf958c0a975400a98a464b8"
-        );
+        assert_eq!(public_key(secret()), "30d935e7524af19d5344eb9e8f0ce36eda5ff0292cf958c0a975400a98a464b8");
         let bytes = std::array::from_fn(|at| u8::try_from(at).unwrap());
         assert_eq!(
             public_key(ClusterSecret::from_bytes(&bytes)),
@@ -184,8 +181,7 @@ mod derived {
     async fn members_of_another_cluster_are_refused_whoever_calls() {
         let clock = SetClock::at(NOON);
         let member = node(2, &clock);
-        let stranger =
-            NodeTls::derived(&other_secret(), 3, Arc::<SetClock>::clone(&clock)).unwrap();
+        let stranger = NodeTls::derived(&other_secret(), 3, Arc::<SetClock>::clone(&clock)).unwrap();
         // Each is told by its own verifier, so both directions of distrust are seen.
         assert!(refusal(&member, &stranger, 3).await.contains("invalid peer certificate"));
         assert!(refusal(&stranger, &member, 2).await.contains("invalid peer certificate"));
@@ -198,8 +194,7 @@ mod derived {
     #[tokio::test]
     async fn a_caller_without_a_certificate_is_refused() {
         let member = node(2, &SetClock::at(NOON));
-        let refused =
-            meet_as(credulous_client(None), member.server_config(), NodeTls::server_name(2)).await;
+        let refused = meet_as(credulous_client(None), member.server_config(), NodeTls::server_name(2)).await;
         let refused = refused.map(|_| "met").expect_err("nobody was let in");
         assert!(refused.to_string().contains("sent no certificates"), "{refused}");
     }
