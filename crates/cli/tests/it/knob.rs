@@ -15,3 +15,8 @@ fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
+
+/// `VAULT_TEST_LONG=1`: the slow tests at their full length.
+pub(crate) fn long() -> bool {
+    number("VAULT_TEST_LONG").is_some_and(|long| long > 0)
+}

@@ -10,6 +10,7 @@ mod border;
 mod callers;
 mod canary;
 mod client_address;
+mod cluster;
 mod connection;
 mod contract;
 mod docs;

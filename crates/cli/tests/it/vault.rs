@@ -22,6 +22,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// A data directory and the settings of a vault on it, whether it runs or not.
 pub(crate) struct Vault {
     dir: TempDir,
+    /// Words before the program's own: what starts it elsewhere than beside the test.
+    launcher: Vec<String>,
     settings: BTreeMap<String, String>,
     running: Option<Running>,
     pub(crate) http: Client,
@@ -54,7 +56,14 @@ impl Vault {
         ];
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let settings = defaults.iter().chain(settings).map(owned).collect();
-        Vault { dir: TempDir::new().unwrap(), settings, running: None, http: Client::new() }
+        let dir = TempDir::new().unwrap();
+        Vault { dir, launcher: Vec::new(), settings, running: None, http: Client::new() }
+    }
+
+    /// The same vault, started by this command, which must replace itself with the vault's process.
+    pub(crate) fn launched_by(mut self, launcher: Vec<String>) -> Vault {
+        self.launcher = launcher;
+        self
     }
 
     /// Changes a setting; it counts from the next start.
@@ -76,6 +85,13 @@ impl Vault {
         self.running = Some(running);
     }
 
+    /// Starts the process and doesn't wait for it. `VAULT_API_LISTEN` must name a port.
+    pub(crate) fn spawn(&mut self) {
+        assert!(self.running.is_none(), "runs already");
+        let child = self.command().spawn().unwrap();
+        self.running = Some(Running { child, address: self.settings["VAULT_API_LISTEN"].clone() });
+    }
+
     /// Starts the process and kills it so soon after, however far it has come.
     pub(crate) fn resume_and_kill(&mut self, after: Duration) {
         assert!(self.running.is_none(), "runs already");
@@ -88,9 +104,11 @@ impl Vault {
 
     /// The process as [`Vault::resume`] starts it, its output into the files of this start.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hyperion-vault"));
+        let own = [env!("CARGO_BIN_EXE_hyperion-vault").to_owned(), "server".to_owned()];
+        let words: Vec<_> = self.launcher.iter().chain(&own).collect();
+        let mut command = Command::new(words[0]);
         command
-            .arg("server")
+            .args(&words[1..])
             .env_clear()
             .envs(&self.settings)
             .env("VAULT_DATA_DIR", self.data_dir())
@@ -115,13 +133,22 @@ impl Vault {
 
     /// SIGTERM.
     pub(crate) fn ask_to_stop(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends the signal of this name.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Waits until the process has ended, and how.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         self.running.take().unwrap().child.wait().unwrap()
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     pub(crate) fn pid(&self) -> u32 {
