@@ -83,7 +83,7 @@ pub struct NodeTls {
 
 /// Where certificates come from.
 enum Source {
-    Derived(Authority),
+    Derived(Box<Authority>),
     Files(PkiFiles),
 }
 
@@ -95,7 +95,7 @@ impl NodeTls {
     /// [`TlsError::Clock`] when the clock shows no possible time, [`TlsError::Issue`] and [`TlsError::Library`]
     /// when the TLS library fails.
     pub fn derived(secret: &ClusterSecret, node_id: u64, clock: Arc<dyn Clock>) -> Result<NodeTls, TlsError> {
-        NodeTls::new(Source::Derived(Authority::derived(secret)?), node_id, clock)
+        NodeTls::new(Source::Derived(Box::new(Authority::derived(secret)?)), node_id, clock)
     }
 
     /// The identity and the authorities in these files.
