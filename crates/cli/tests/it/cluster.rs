@@ -10,6 +10,7 @@ mod client;
 mod formation;
 mod leader_loss;
 mod network;
+mod partition;
 mod quorum_loss;
 mod slot;
 mod status;
@@ -131,6 +132,10 @@ impl Cluster {
         self.node(id).set(name, value);
     }
 
+    fn unset(&mut self, id: u64, name: &str) {
+        self.node(id).unset(name);
+    }
+
     /// Starts a node, and doesn't wait until it serves.
     fn spawn(&mut self, id: u64) {
         self.node(id).spawn();
@@ -207,6 +212,11 @@ impl Cluster {
     fn cut(&self, id: u64) {
         self.cut_out(id);
         self.cut_in(id);
+    }
+
+    /// The node notices that it is alone.
+    fn unplug(&self, id: u64) {
+        self.network.unplug(id);
     }
 
     fn heal(&self) {

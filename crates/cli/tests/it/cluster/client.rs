@@ -16,6 +16,7 @@ const TRY_FOR: Duration = Duration::from_secs(30);
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 
 /// What one node made of one request.
+#[derive(Debug)]
 pub(super) enum Attempt {
     Answered {
         status: u16,
