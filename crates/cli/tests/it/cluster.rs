@@ -11,6 +11,7 @@ mod formation;
 mod leader_loss;
 mod network;
 mod partition;
+mod pause;
 mod quorum_loss;
 mod slot;
 mod status;
