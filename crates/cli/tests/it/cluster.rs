@@ -14,6 +14,7 @@ mod network;
 mod partition;
 mod pause;
 mod quorum_loss;
+mod rolling_restart;
 mod slot;
 mod status;
 mod writers;
