@@ -7,6 +7,7 @@
 
 mod agreement;
 mod client;
+mod consistency;
 mod disk_loss;
 mod formation;
 mod leader_loss;
