@@ -18,6 +18,7 @@ mod quorum_loss;
 mod rolling_restart;
 mod slot;
 mod status;
+mod volume;
 mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
