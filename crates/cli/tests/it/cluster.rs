@@ -11,6 +11,7 @@ mod consistency;
 mod disk_loss;
 mod formation;
 mod leader_loss;
+mod membership;
 mod network;
 mod partition;
 mod pause;
