@@ -7,6 +7,7 @@
 
 mod agreement;
 mod client;
+mod clocks;
 mod consistency;
 mod disk_loss;
 mod formation;
