@@ -17,6 +17,7 @@ mod network;
 mod partition;
 mod pause;
 mod quorum_loss;
+mod recovery;
 mod rolling_restart;
 mod slot;
 mod status;
