@@ -12,6 +12,7 @@ mod consistency;
 mod disk_loss;
 mod formation;
 mod leader_loss;
+mod levels;
 mod membership;
 mod network;
 mod partition;
