@@ -104,6 +104,7 @@ impl Cluster {
             ("VAULT_PEERS", &peers.join(",")),
             ("VAULT_API_LISTEN", &listen),
             ("VAULT_ALLOWED_IPS", Network::clients()),
+            ("VAULT_LOG", "warn,hyperion_vault=info"),
         ]);
         self.nodes.insert(id, node.launched_by(self.network.launcher(id)));
     }
