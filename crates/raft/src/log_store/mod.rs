@@ -6,6 +6,7 @@
 
 mod file;
 mod lineage;
+mod new_line;
 mod reader;
 mod tail;
 mod writer;
