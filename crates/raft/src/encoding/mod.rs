@@ -12,6 +12,9 @@ mod membership;
 mod snapshot_meta;
 mod vote;
 
+pub(crate) use log_id::LogIdRecord;
+pub(crate) use vote::VoteRecord;
+
 use minicbor::{Decode, Encode};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

@@ -10,7 +10,7 @@ use openraft::OptionalSend;
 use openraft::storage::RaftLogReader;
 
 use super::file::LogFile;
-use super::tail::LogMemory;
+use super::tail::{LogMemory, weight};
 use crate::fault::{Fault, FaultLatch};
 use crate::types::{Entry, TypeConfig, Vote};
 
@@ -44,7 +44,7 @@ impl LogReader {
     async fn try_read(&self, range: Range<u64>, bytes_max: Option<usize>) -> Result<Vec<Entry>, Fault> {
         let (in_file, in_memory) = self.memory.read(range);
         if in_file.is_empty() {
-            return Ok(in_memory);
+            return Ok(first_of(in_memory, bytes_max));
         }
         let expected = in_file.end.saturating_sub(in_file.start);
         let file = Arc::clone(&self.file);
@@ -57,8 +57,22 @@ impl LogReader {
         } else if bytes_max.is_none() {
             return Err(Fault::Log("entries are missing".to_owned()));
         }
-        Ok(entries)
+        Ok(first_of(entries, bytes_max))
     }
+}
+
+/// As many of the first entries as stay within the bytes, but at least one.
+fn first_of(mut entries: Vec<Entry>, bytes_max: Option<usize>) -> Vec<Entry> {
+    if let Some(bytes_max) = bytes_max {
+        let mut bytes = 0_usize;
+        let fit = entries.iter().take_while(|entry| {
+            bytes = bytes.saturating_add(weight(entry));
+            bytes <= bytes_max
+        });
+        let fit = fit.count().max(1);
+        entries.truncate(fit);
+    }
+    entries
 }
 
 impl RaftLogReader<TypeConfig> for LogReader {

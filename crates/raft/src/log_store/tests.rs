@@ -234,6 +234,22 @@ async fn a_log_longer_than_memory_reads_without_a_seam() {
     assert_eq!(streamed, entries);
 }
 
+/// What is sent to a follower at once is bounded, whether it is read from the file or was just appended.
+#[tokio::test]
+async fn entries_read_at_once_are_bounded_in_bytes_and_never_none() {
+    const ENTRY_BYTES: usize = 600 * 1024;
+    let mut log = open(0);
+    log.append((1..=20).map(|index| entry(index, ENTRY_BYTES))).await.unwrap().unwrap();
+    let mut reader = log.store.reader.clone();
+    for start in 1..=20 {
+        let read = reader.limited_get_log_entries(start, 21).await.unwrap();
+        let expected = start..(start + 3).min(21);
+        assert_eq!(indices(&read), expected.collect::<Vec<_>>());
+    }
+    log.append([entry(21, 3 * 1024 * 1024)]).await.unwrap().unwrap();
+    assert_eq!(indices(&reader.limited_get_log_entries(21, 22).await.unwrap()), [21]);
+}
+
 #[tokio::test]
 async fn a_log_that_cannot_be_read_halts_the_node() {
     let mut log = open(0);

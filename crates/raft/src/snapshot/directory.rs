@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::file::{SnapshotFile, VerifiedSnapshot};
 use super::format::SnapshotWriter;
+use super::incoming::IncomingSnapshot;
 use crate::disk::data_dir::{create_directory, private_file, sync_directory};
 use crate::disk::space::free_bytes;
 use crate::fault::Fault;
@@ -28,14 +29,20 @@ pub(crate) struct SnapshotDir {
     /// Held while a snapshot is written.
     writing: Arc<Mutex<()>>,
     stopping: AtomicBool,
+    /// Snapshots that were begun to be received; numbers their files.
+    incoming: AtomicU64,
 }
 
 impl SnapshotDir {
     /// Makes the directory if it isn't there, and clears what a crash left half-written.
     pub(crate) fn open(path: &Path) -> io::Result<SnapshotDir> {
         create_directory(path)?;
-        let directory =
-            SnapshotDir { path: path.to_owned(), writing: Arc::default(), stopping: AtomicBool::new(false) };
+        let directory = SnapshotDir {
+            path: path.to_owned(),
+            writing: Arc::default(),
+            stopping: AtomicBool::new(false),
+            incoming: AtomicU64::new(0),
+        };
         for partial in directory.files(PARTIAL_EXTENSION)? {
             fs::remove_file(partial)?;
         }
@@ -71,8 +78,21 @@ impl SnapshotDir {
         })
     }
 
-    /// Takes over a snapshot that was received, so that it is there after a restart.
+    /// A file of its own for a snapshot about to be received.
+    pub(crate) fn incoming(self: &Arc<Self>) -> io::Result<IncomingSnapshot> {
+        let number = self.incoming.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(format!("incoming-{number}.{PARTIAL_EXTENSION}"));
+        let file = private_file().create_new(true).open(&path)?;
+        Ok(IncomingSnapshot::new(Arc::clone(self), file, path))
+    }
+
+    /// Takes over a snapshot that was received, so that it is there after a restart. One that was received in this
+    /// directory only gets its name; any other is copied.
     pub(crate) fn adopt(&self, received: VerifiedSnapshot) -> Result<VerifiedSnapshot, Fault> {
+        if received.file().move_to(&self.file(received.meta())).map_err(failed)? {
+            sync_directory(&self.path).map_err(failed)?;
+            return Ok(received);
+        }
         let mut source = received.file().reader();
         let file = self
             .create(received.meta(), |mut file| io::copy(&mut source, &mut file).map(drop).map_err(failed))?;

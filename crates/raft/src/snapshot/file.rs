@@ -6,7 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::format::{FormatError, SnapshotReader};
+use super::incoming::PartialFile;
 use crate::fault::Fault;
 use crate::types::SnapshotMeta;
 
@@ -16,6 +19,8 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotFile {
     file: Arc<File>,
+    /// Where it was received and not yet adopted: the name that it then goes by.
+    partial: Option<Arc<PartialFile>>,
 }
 
 /// A snapshot that was read to its end and found whole.
@@ -26,7 +31,36 @@ pub(crate) struct VerifiedSnapshot {
 
 impl SnapshotFile {
     pub(crate) fn open(path: &Path) -> io::Result<SnapshotFile> {
-        Ok(SnapshotFile { file: Arc::new(File::open(path)?) })
+        Ok(SnapshotFile { file: Arc::new(File::open(path)?), partial: None })
+    }
+
+    pub(super) fn received(self, partial: PartialFile) -> SnapshotFile {
+        SnapshotFile { file: self.file, partial: Some(Arc::new(partial)) }
+    }
+
+    /// Length of the file.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// At most `bytes_max` from `position` on; fewer at the end of the file only. Blocks.
+    pub(crate) fn read_at(&self, position: u64, bytes_max: usize) -> io::Result<Bytes> {
+        let mut bytes = Vec::with_capacity(bytes_max);
+        let reader = PositionedReader { file: Arc::clone(&self.file), position };
+        reader.take(bytes_max as u64).read_to_end(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    }
+
+    /// Makes a received file durable under this name, in the directory where it already is; `false` where it isn't
+    /// there, or has a name already.
+    pub(super) fn move_to(&self, path: &Path) -> io::Result<bool> {
+        match &self.partial {
+            Some(partial) if partial.path().parent() == path.parent() => {
+                self.file.sync_all()?;
+                partial.move_to(path)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Reads the header only.
@@ -56,6 +90,10 @@ impl VerifiedSnapshot {
 
     pub(super) fn file(&self) -> &SnapshotFile {
         &self.file
+    }
+
+    pub(crate) fn into_file(self) -> SnapshotFile {
+        self.file
     }
 
     pub(super) fn moved_to(self, file: SnapshotFile) -> VerifiedSnapshot {

@@ -6,6 +6,7 @@
 mod directory;
 mod file;
 mod format;
+mod incoming;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -13,3 +14,4 @@ mod tests;
 
 pub(crate) use directory::SnapshotDir;
 pub(crate) use file::{SnapshotFile, VerifiedSnapshot};
+pub(crate) use incoming::IncomingSnapshot;

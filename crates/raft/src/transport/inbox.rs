@@ -5,18 +5,19 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures::Stream;
 use openraft::raft::{
-    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
-use super::message::{BeatAnswer, Caller, Forwarded, LeaderAnswer, MemberChange, Rejection};
+use super::message::{BeatAnswer, Caller, Forwarded, LeaderAnswer, MemberChange, MembersAnswer, Rejection};
 use crate::snapshot::IncomingSnapshot;
 use crate::types::{TypeConfig, Vote};
 
 /// Appends as they arrive, in order.
 pub(crate) type Appends = Pin<Box<dyn Stream<Item = AppendEntriesRequest<TypeConfig>> + Send>>;
 /// What became of each, in the same order; ends at the first that was not taken.
-pub(crate) type Appended = Pin<Box<dyn Stream<Item = Result<StreamAppendResult<TypeConfig>, Rejection>> + Send>>;
+pub(crate) type Appended =
+    Pin<Box<dyn Stream<Item = Result<StreamAppendResult<TypeConfig>, Rejection>> + Send>>;
 
 /// The node behind the listener. The listener has held the certificate against `caller.from` and the size of the
 /// message against its limit; everything else is looked at here.
@@ -61,9 +62,5 @@ pub(crate) trait Inbox: Send + Sync + 'static {
     /// The index that a node must have applied to show everything that was acknowledged by now.
     async fn read_index(&self, caller: Caller) -> Result<LeaderAnswer<u64>, Rejection>;
 
-    async fn change_members(
-        &self,
-        caller: Caller,
-        change: MemberChange,
-    ) -> Result<LeaderAnswer<()>, Rejection>;
+    async fn change_members(&self, caller: Caller, change: MemberChange) -> Result<MembersAnswer, Rejection>;
 }
