@@ -8,7 +8,9 @@ use hyperion_vault_core::state::FEATURE_LEVEL;
 
 use openraft::SnapshotPolicy;
 
+use crate::cluster::identity::Lineage;
 use crate::error::StartError;
+use crate::transport::tls::TransportSecurity;
 
 /// The longest encoded command that is proposed, in bytes. Larger than any single change of the vault; what is
 /// larger must be proposed in parts.
@@ -16,6 +18,12 @@ pub const PROPOSAL_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a proposal waits for a leader and its quorum.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a node waits for the leader's answer to what it forwarded. The proposal's own deadline ends it earlier.
+pub(crate) const LEADER_CALL_TIMEOUT: Duration = PROPOSE_TIMEOUT;
+
+/// Between two tries of a proposal that was sent away, or whose answer was lost.
+pub(crate) const PROPOSE_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A leader's sign of life. openraft's default of 50 ms leaves too little for a busy disk or a slow link.
 const HEARTBEAT_INTERVAL_MS: u64 = 150;
@@ -46,6 +54,8 @@ pub struct NodeConfig {
     /// `host:port` of the members that form the cluster, by their ids, this node among them. With fewer than two
     /// a new node forms a cluster of its own.
     pub peers: BTreeMap<u64, String>,
+    /// How connections between nodes are protected.
+    pub security: TransportSecurity,
     /// The highest level of commands that this build can apply; lower only to stand for an earlier build.
     pub feature_level: u32,
     /// Applied entries are durable in the state file after this much time at the latest.
@@ -95,6 +105,7 @@ impl NodeConfig {
             draws: Draws::from_bytes(random),
             listen: None,
             peers: BTreeMap::new(),
+            security: TransportSecurity::Plain,
             feature_level: FEATURE_LEVEL,
             checkpoint_interval: Duration::from_secs(5),
             checkpoint_bytes_max: 64 * 1024 * 1024,
@@ -102,6 +113,11 @@ impl NodeConfig {
             log_entries_kept: 1_000,
             state_cache_bytes: 128 * 1024 * 1024,
         }
+    }
+
+    /// The line of history that this start begins if it forms a cluster.
+    pub(crate) fn new_lineage(&self) -> Lineage {
+        Lineage(self.draws.lineage)
     }
 
     pub(crate) fn consensus(&self) -> Result<openraft::Config, StartError> {
@@ -121,6 +137,8 @@ impl NodeConfig {
             // A leader that comes back must be elected anew: its state may be behind what it once acknowledged.
             enable_leader_restore: Some(false),
             enable_pre_vote: Some(true),
+            // Until it is known that the members know this node on this disk.
+            enable_elect: false,
             // A member whose log went back has lost its disk and must be re-admitted, not humoured.
             allow_log_reversion: Some(false),
             ..openraft::Config::default()

@@ -1,6 +1,7 @@
 //! What can go wrong at the door of this crate: starting a node, proposing, waiting.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +74,14 @@ pub enum StartError {
     /// The configuration contradicts itself.
     #[error("raft configuration: {0}")]
     Config(String),
+    /// The port for the other members can't be opened.
+    #[error("listening for other members on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        reason: String,
+    },
     /// Consensus couldn't resume from the files.
     #[error("raft: {0}")]
     Raft(String),
@@ -96,6 +105,14 @@ pub enum ProposeError {
     TooLarge {
         /// Length of the encoded command.
         bytes: usize,
+    },
+    /// Not every member of the cluster can apply such a command yet. Nothing was changed.
+    #[error("the cluster is at feature level {level}, and this change needs {needed}: upgrade all nodes")]
+    NotYetSupported {
+        /// The level that the command is of.
+        needed: u32,
+        /// The cluster's.
+        level: u32,
     },
     /// The disk is nearly full; what is left is for what is under way and for a restart. Nothing was changed.
     #[error("the disk is nearly full")]

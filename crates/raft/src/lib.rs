@@ -31,12 +31,17 @@ mod storage;
 mod transport;
 mod types;
 
+pub use cluster::change::MembershipError;
+pub use cluster::identity::{Boot, Lineage};
+pub use cluster::recover::{RecoverError, Recovery, recover};
+pub use cluster::status::{ClusterStatus, MemberStatus};
 pub use config::{DRAWN_BYTES, Draws, NodeConfig, PROPOSAL_BYTES_MAX, PROPOSE_TIMEOUT};
 pub use disk::{DataDir, DatabaseFile, Disk};
 pub use error::{NotReady, ProposeError, StartError};
 pub use fault::{Fault, OnFault};
-pub use node::{Applied, Node};
+pub use node::{Applied, Node, Standing};
 pub use state::StateView;
 pub use stats::{Counter, StorageStats};
 pub use status::{Leadership, Member, NodeStatus, Role};
+pub use transport::message::MemberChange;
 pub use transport::tls;

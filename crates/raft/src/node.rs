@@ -1,40 +1,45 @@
 //! A running node: consensus over the storage of this crate, and the door to it.
 
+mod barrier;
+mod inbox;
+mod members;
+mod participant;
+mod pending;
+mod propose;
+mod standing;
+mod start;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyperion_vault_core::ports::Clock;
-use hyperion_vault_core::state::{Command, Outcome, Proposal};
-use openraft::errors::{ClientWriteError, RaftError};
+use hyperion_vault_core::state::{Command, Outcome};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, sleep, timeout};
+use tokio::time::timeout;
 
-use crate::cluster::identity::Boot;
-use crate::cluster::member::MemberNode;
-use crate::config::{NodeConfig, PROPOSAL_BYTES_MAX, PROPOSE_TIMEOUT};
+pub(crate) use participant::Participant;
+pub(crate) use pending::Pending;
+pub use standing::Standing;
+
+use crate::cluster::change::MembershipError;
+use crate::cluster::status::ClusterStatus;
+use crate::config::NodeConfig;
 use crate::disk::Disk;
 use crate::error::{NotReady, ProposeError, StartError};
-use crate::fault::{Fault, FaultLatch, OnFault};
-use crate::log_store::{LogStore, LogWriter};
-use crate::room::DiskRoom;
+use crate::fault::{Fault, OnFault};
+use crate::log_store::LogWriter;
 use crate::snapshot::SnapshotDir;
-use crate::state::{CheckpointPolicy, StateHandle, StateMachine, StateView, StateWriter};
+use crate::state::{StateMachine, StateView, StateWriter};
 use crate::stats::StorageStats;
-use crate::status::{Leadership, NodeStatus, end_of_consensus, follow_leadership};
-use crate::storage::Storage;
-use crate::transport::NoPeers;
-use crate::types::{EncodedProposal, TypeConfig};
+use crate::status::{Leadership, NodeStatus};
+use crate::transport::message::MemberChange;
+use crate::types::TypeConfig;
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
-
-/// Between two tries of a proposal that consensus sent away though this node seemed to lead.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A command that was committed by a quorum and applied on this node.
 #[derive(Debug, Clone)]
@@ -47,14 +52,9 @@ pub struct Applied {
 
 /// One member of the cluster, running in this process.
 pub struct Node {
-    raft: Raft,
-    state: StateHandle,
-    clock: Arc<dyn Clock>,
-    leadership: watch::Receiver<Leadership>,
-    recovered: watch::Receiver<bool>,
-    room: Arc<DiskRoom>,
+    participant: Arc<Participant>,
+    standing: watch::Receiver<Standing>,
     stats: Arc<StorageStats>,
-    latch: Arc<FaultLatch>,
     running: Mutex<Option<Running>>,
 }
 
@@ -71,9 +71,10 @@ struct Running {
 }
 
 impl Node {
-    /// Opens the files, resumes from them, and stands for election at once where this node is the only voter.
-    /// Empty files become a cluster of one voter. `on_fault` learns of the first failure that this node can't go
-    /// on after.
+    /// Opens the files and resumes from them. Where this node is the only voter it stands for election at once;
+    /// empty files of a node without peers become a cluster of one, those of a node with peers wait until the
+    /// cluster is formed or lets it in. `clock` is this node's own; `on_fault` learns of the first failure that
+    /// this node can't go on after.
     ///
     /// # Errors
     /// [`StartError`]; nothing is acknowledged or served before this returns.
@@ -83,130 +84,114 @@ impl Node {
         clock: Arc<dyn Clock>,
         on_fault: OnFault,
     ) -> Result<Node, StartError> {
-        let consensus = Arc::new(config.consensus()?);
-        let stats = Arc::new(StorageStats::default());
-        let latch = FaultLatch::new(on_fault);
-        let storage = open_storage(&config, Arc::clone(&disk), &stats).await?;
-
-        let policy = CheckpointPolicy { page_bytes_max: config.checkpoint_bytes_max };
-        let room = Arc::new(DiskRoom::new(Arc::clone(&stats), policy));
-        room.look(&*disk);
-        let no_thread = |error: std::io::Error| StartError::Raft(error.to_string());
-        let (state, state_writer) =
-            StateWriter::start(storage.state, policy, Arc::clone(&latch)).map_err(no_thread)?;
-        let (log, log_writer) = LogStore::start(
-            storage.log,
-            storage.recovered,
-            state.clone(),
-            Arc::clone(&stats),
-            Arc::clone(&latch),
-        )
-        .map_err(no_thread)?;
-        let machine = StateMachine::new(
-            state.clone(),
-            Arc::clone(&storage.snapshots),
-            Arc::clone(&stats),
-            Arc::clone(&latch),
-        );
-        let raft = openraft::Raft::new(config.node_id, consensus, NoPeers, log, machine)
-            .await
-            .map_err(|error| not_resumed(&latch, &error))?;
-        form_or_resume(&raft, &config, storage.boot).await.map_err(|error| not_resumed(&latch, &*error))?;
-
-        let mut tasks = JoinSet::new();
-        let leadership = follow_leadership(&raft, &mut tasks);
-        let recovered = watch_recovery(&raft, &mut tasks);
-        tasks.spawn(checkpoint_at_intervals(state.clone(), config.checkpoint_interval));
-        tasks.spawn(Arc::clone(&room).keep_looking(Arc::clone(&disk)));
-        let guard = tasks.spawn(guard_consensus(raft.clone(), Arc::clone(&latch)));
-        let running = Mutex::new(Some(Running {
-            tasks,
-            guard,
-            snapshots: storage.snapshots,
-            log: log_writer,
-            state: state_writer,
-            _disk: disk,
-        }));
-        Ok(Node { raft, state, clock, leadership, recovered, room, stats, latch, running })
+        start::start(config, disk, clock, on_fault).await
     }
 
-    /// Has a command committed and applied. When this returns, it is durable on a quorum and [`Node::view`] shows
-    /// it. Dropping the future doesn't take the command back.
+    /// Has a command committed and applied, by way of the leader where that is another node, and once however
+    /// often it has to be sent. When this returns, it is durable on a quorum and [`Node::view`] shows it. Dropping
+    /// the future doesn't take the command back.
     ///
     /// # Errors
-    /// [`ProposeError`], within [`PROPOSE_TIMEOUT`].
+    /// [`ProposeError`], within [`PROPOSE_TIMEOUT`](crate::PROPOSE_TIMEOUT).
     pub async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
-        let mut submitted = false;
-        match timeout(PROPOSE_TIMEOUT, self.submit(command, &mut submitted)).await {
-            Ok(result) => result,
-            Err(_) if self.latch.first().is_some() => Err(ProposeError::Halted),
-            Err(_) if submitted => Err(ProposeError::NoQuorum),
-            Err(_) => Err(ProposeError::NoLeader),
+        self.participant.propose(command).await
+    }
+
+    /// Makes the next [`Node::view`] linearizable: waits until this node has applied everything that was
+    /// acknowledged, by whichever node, before this was called. Answers the index that this is.
+    ///
+    /// # Errors
+    /// [`ProposeError`], within [`PROPOSE_TIMEOUT`](crate::PROPOSE_TIMEOUT) and a little.
+    pub async fn barrier(&self) -> Result<u64, ProposeError> {
+        let limit = crate::config::PROPOSE_TIMEOUT;
+        let reached = async {
+            let index = self.participant.rounds.read_index().await?;
+            let mut applied = self.participant.state.applied();
+            applied.wait_for(|applied| *applied >= Some(index)).await.map_err(|_| ProposeError::Halted)?;
+            Ok(index)
+        };
+        timeout(limit, reached).await.unwrap_or(Err(ProposeError::NoQuorum))
+    }
+
+    /// Waits until this node has applied the entry at `index`.
+    ///
+    /// # Errors
+    /// [`NotReady`] after `limit`, or at once when the node has halted.
+    pub async fn wait_applied(&self, index: u64, limit: Duration) -> Result<(), NotReady> {
+        let mut applied = self.participant.state.applied();
+        match timeout(limit, applied.wait_for(|applied| *applied >= Some(index))).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(NotReady { waited: limit }),
         }
     }
 
-    async fn submit(&self, command: Command, submitted: &mut bool) -> Result<Applied, ProposeError> {
-        let mut leadership = self.leadership.clone();
-        let mut proposal = Proposal { stamp: self.clock.now(), command, origin: None };
-        loop {
-            leadership.wait_for(Leadership::is_here).await.map_err(|_| ProposeError::Halted)?;
-            proposal.stamp = self.clock.now();
-            let encoded = proposal.encode();
-            if encoded.len() > PROPOSAL_BYTES_MAX {
-                return Err(ProposeError::TooLarge { bytes: encoded.len() });
-            }
-            if !self.room.take(encoded.len()) {
-                return Err(ProposeError::DiskFull);
-            }
-            *submitted = true;
-            match self.raft.client_write(EncodedProposal(encoded.into())).await {
-                Ok(written) => {
-                    // A proposal always has an outcome; without one, the machine isn't ours.
-                    let outcome = written.data.0.ok_or(ProposeError::Halted)?;
-                    return Ok(Applied { log_index: written.log_id.index, outcome });
-                }
-                // Refused before it was appended: this node doesn't lead, or not yet.
-                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => *submitted = false,
-                Err(RaftError::APIError(_)) => return Err(ProposeError::NoQuorum),
-                Err(RaftError::Fatal(_)) => return Err(ProposeError::Halted),
-            }
-            sleep(RETRY_PAUSE).await;
-        }
+    /// Index of the last entry that views show; 0 before the first.
+    #[must_use]
+    pub fn applied_index(&self) -> u64 {
+        self.view().applied_index().unwrap_or(0)
     }
 
     /// The state as it is now on this node: costs no disk access and opens no transaction.
     #[must_use]
     pub fn view(&self) -> Arc<StateView> {
-        self.state.view()
+        self.participant.state.view()
+    }
+
+    /// The time of the cluster: the median of its members' clocks.
+    #[must_use]
+    pub fn cluster_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.participant.clock) as Arc<dyn Clock>
     }
 
     /// Where this node stands.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        NodeStatus::gather(&self.raft, &self.state, self.latch.first())
+        let participant = &self.participant;
+        NodeStatus::gather(&participant.raft, &participant.state, participant.latch.first())
+    }
+
+    /// All members as this node sees them.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterStatus {
+        self.participant.cluster_status()
+    }
+
+    /// Changes the members, by way of the leader.
+    ///
+    /// # Errors
+    /// [`MembershipError`].
+    pub async fn change_members(&self, change: MemberChange) -> Result<(), MembershipError> {
+        self.participant.change_members(change).await
+    }
+
+    /// Gives the leadership away, if this node has it, and waits until another leads; for a planned stop.
+    pub async fn hand_over(&self, within: Duration) {
+        self.participant.hand_over(within).await;
     }
 
     /// Whether this node leads, as far as it knows.
     #[must_use]
     pub fn is_leader(&self) -> bool {
-        self.takes_part() && self.leadership.borrow().is_here()
+        self.participant.is_leader()
     }
 
     /// Who leads; changes as soon as this node learns of it. For work that only the leader may do.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        self.leadership.clone()
+        self.participant.leadership()
     }
 
-    /// Whether a leader is known and everything that was committed before the start is applied.
+    /// Whether this node has a state to answer from, and why not.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Whether a leader is known and this node has caught up with it since it was started.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.takes_part() && *self.recovered.borrow() && self.leadership.borrow().leader.is_some()
-    }
-
-    /// Whether consensus still runs. What was last known of the leadership outlives it.
-    fn takes_part(&self) -> bool {
-        self.latch.first().is_none() && self.leadership.has_changed().is_ok()
+        let leader_known = self.participant.leadership.borrow().leader.is_some();
+        self.participant.takes_part() && leader_known && *self.standing.borrow() == Standing::Ready
     }
 
     /// Waits until [`Node::is_ready`], so that a restart never serves an older state than was served before it.
@@ -214,13 +199,13 @@ impl Node {
     /// # Errors
     /// [`NotReady`] after `limit`, or at once when the node has halted.
     pub async fn wait_ready(&self, limit: Duration) -> Result<(), NotReady> {
-        let (mut recovered, mut leadership) = (self.recovered.clone(), self.leadership.clone());
+        let (mut standing, mut leadership) = (self.standing.clone(), self.leadership());
         let ready = async {
-            let applied = recovered.wait_for(|recovered| *recovered).await.is_ok();
-            applied && leadership.wait_for(|leadership| leadership.leader.is_some()).await.is_ok()
+            let caught_up = standing.wait_for(|standing| *standing == Standing::Ready).await.is_ok();
+            caught_up && leadership.wait_for(|leadership| leadership.leader.is_some()).await.is_ok()
         };
         match timeout(limit, ready).await {
-            Ok(true) if self.takes_part() => Ok(()),
+            Ok(true) if self.participant.takes_part() => Ok(()),
             _ => Err(NotReady { waited: limit }),
         }
     }
@@ -236,11 +221,11 @@ impl Node {
     /// # Errors
     /// [`ProposeError::Halted`].
     pub async fn request_snapshot(&self) -> Result<(), ProposeError> {
-        self.raft.trigger().snapshot().await.map_err(|_| ProposeError::Halted)
+        self.participant.raft.trigger().snapshot().await.map_err(|_| ProposeError::Halted)
     }
 
     /// Stops, makes everything durable and closes the files. Proposals still under way are answered
-    /// [`ProposeError::Halted`]. A second call does nothing.
+    /// [`ProposeError::Halted`] or not at all. A second call does nothing.
     ///
     /// # Errors
     /// The fault that a file met, now or before.
@@ -248,80 +233,16 @@ impl Node {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut running) = running else { return Ok(()) };
         running.guard.abort();
-        if self.raft.shutdown().await.is_err() {
+        if self.participant.raft.shutdown().await.is_err() {
             tracing::warn!("consensus ended by a panic");
         }
         running.tasks.shutdown().await;
         running.snapshots.stop().await;
         let state = running.state.stop().await;
         let log = running.log.stop().await;
-        match self.latch.first() {
+        match self.participant.latch.first() {
             Some(first) => Err(first.clone()),
             None => state.and(log),
-        }
-    }
-}
-
-async fn open_storage(
-    config: &NodeConfig,
-    disk: Arc<dyn Disk>,
-    stats: &Arc<StorageStats>,
-) -> Result<Storage, StartError> {
-    let (config, stats) = (config.clone(), Arc::clone(stats));
-    tokio::task::spawn_blocking(move || Storage::open(&*disk, &config, &stats))
-        .await
-        .map_err(|error| StartError::Raft(error.to_string()))?
-}
-
-fn not_resumed(latch: &FaultLatch, error: &dyn std::error::Error) -> StartError {
-    match latch.first() {
-        Some(fault) => StartError::Fault(fault.clone()),
-        None => StartError::Raft(error.to_string()),
-    }
-}
-
-/// Forms a cluster of one where there is none. Where this node is the only voter there is nobody to wait for, so
-/// it stands for election at once instead of after the election timeout.
-async fn form_or_resume(
-    raft: &Raft,
-    config: &NodeConfig,
-    boot: Boot,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    if !raft.is_initialized().await? {
-        let node = MemberNode { address: config.address.clone(), boot: Some(boot), votes: true };
-        raft.initialize(BTreeMap::from([(config.node_id, node)])).await?;
-    } else if raft.voter_ids().eq([config.node_id]) {
-        raft.trigger().elect(false).await?;
-    }
-    Ok(())
-}
-
-/// Consensus that ends by itself takes the node with it: nobody else would see it.
-async fn guard_consensus(raft: Raft, latch: Arc<FaultLatch>) {
-    let reason = end_of_consensus(&raft).await;
-    latch.raise(Fault::Consensus(reason));
-}
-
-fn watch_recovery(raft: &Raft, tasks: &mut JoinSet<()>) -> watch::Receiver<bool> {
-    let (recovered, seen) = watch::channel(false);
-    let raft = raft.clone();
-    tasks.spawn(async move {
-        if raft.wait_for_recovery(None).await.is_ok() {
-            recovered.send_replace(true);
-            // Kept open: a closed channel would read as a node that has halted.
-            recovered.closed().await;
-        }
-    });
-    seen
-}
-
-async fn checkpoint_at_intervals(state: StateHandle, interval: Duration) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if state.checkpoint().await.is_err() {
-            return;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use hyperion_vault_core::state::Outcome;
+use hyperion_vault_core::state::{Origin, Outcome};
 
 use crate::cluster::member::MemberNode;
 
@@ -44,7 +44,17 @@ impl fmt::Display for EncodedProposal {
     }
 }
 
-/// What applying an entry answers: the outcome of a command, or nothing for an entry of consensus itself (a
-/// new leader's blank one, a change of the members).
+/// What applying an entry answers.
 #[derive(Debug, Clone)]
-pub(crate) struct Response(pub(crate) Option<Outcome>);
+pub(crate) struct Response {
+    pub(crate) log_index: u64,
+    /// Absent for an entry of consensus itself: a new leader's blank one, a change of the members.
+    pub(crate) decided: Option<Decided>,
+}
+
+/// What came of a proposal.
+#[derive(Debug, Clone)]
+pub(crate) struct Decided {
+    pub(crate) origin: Option<Origin>,
+    pub(crate) outcome: Outcome,
+}

@@ -15,7 +15,7 @@ use crate::error::StartError;
 use crate::fault::Fault;
 use crate::snapshot::VerifiedSnapshot;
 use crate::stats::StorageStats;
-use crate::types::{EncodedProposal, Entry, EntryPayload, LogId, Response, StoredMembership};
+use crate::types::{Decided, EncodedProposal, Entry, EntryPayload, LogId, Response, StoredMembership};
 
 const APPLIED_KEY: &str = "applied";
 const MEMBERSHIP_KEY: &str = "membership";
@@ -56,7 +56,7 @@ impl StateFile {
     }
 
     /// The view that readers share; it is replaced after each batch.
-    pub(super) fn view(&self) -> Arc<ArcSwap<StateView>> {
+    pub(crate) fn view(&self) -> Arc<ArcSwap<StateView>> {
         Arc::clone(&self.view)
     }
 
@@ -132,7 +132,7 @@ impl StateFile {
     }
 
     /// Closes the file and lets go of its lock; views that are still held can't read any more.
-    pub(super) fn close(self) -> Result<(), Fault> {
+    pub(crate) fn close(self) -> Result<(), Fault> {
         let closed = self.view.load().closed();
         self.view.store(Arc::new(closed));
         close_database(self.database, self.stats.state_file_bytes.get()).map_err(Fault::state)
@@ -176,14 +176,15 @@ fn open_rows(transaction: &WriteTransaction) -> Result<TransactionRows<'_>, Faul
 }
 
 fn apply_entry(entry: &Entry, rows: &mut TransactionRows<'_>) -> Result<Response, Fault> {
-    match &entry.payload {
-        EntryPayload::Blank | EntryPayload::Membership(_) => Ok(Response(None)),
+    let decided = match &entry.payload {
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
         EntryPayload::Normal(EncodedProposal(bytes)) => {
             let proposal = Proposal::decode(bytes).map_err(|error| unappliable(entry, error))?;
             let outcome = state::apply(&proposal, rows).map_err(|error| unappliable(entry, error))?;
-            Ok(Response(Some(outcome)))
+            Some(Decided { origin: proposal.origin, outcome })
         }
-    }
+    };
+    Ok(Response { log_index: entry.log_id.index, decided })
 }
 
 fn unappliable(entry: &Entry, reason: impl ToString) -> Fault {

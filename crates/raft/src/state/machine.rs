@@ -11,9 +11,10 @@ use openraft::type_config::alias::SnapshotOf;
 use super::writer::StateHandle;
 use crate::fault::{Fault, FaultLatch};
 use crate::log_store::entry_weight;
+use crate::node::{Applied, Pending};
 use crate::snapshot::{SnapshotDir, SnapshotFile};
 use crate::stats::StorageStats;
-use crate::types::{Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::types::{Decided, Entry, LogId, Response, SnapshotMeta, StoredMembership, TypeConfig};
 
 type StateSnapshot = SnapshotOf<TypeConfig, SnapshotFile>;
 
@@ -34,6 +35,7 @@ pub(crate) struct StateMachine {
     snapshots: Arc<SnapshotDir>,
     stats: Arc<StorageStats>,
     latch: Arc<FaultLatch>,
+    pending: Arc<Pending>,
     /// Bytes of the entries applied since the last snapshot was begun.
     bytes_since_snapshot: u64,
     /// The last snapshot that was due found no room; said once until there is room.
@@ -46,8 +48,16 @@ impl StateMachine {
         snapshots: Arc<SnapshotDir>,
         stats: Arc<StorageStats>,
         latch: Arc<FaultLatch>,
+        pending: Arc<Pending>,
     ) -> StateMachine {
-        StateMachine { state, snapshots, stats, latch, bytes_since_snapshot: 0, lacks_room: false }
+        StateMachine { state, snapshots, stats, latch, pending, bytes_since_snapshot: 0, lacks_room: false }
+    }
+
+    fn tell_who_waits(&self, response: &Response) {
+        if let Some(Decided { origin: Some(origin), outcome }) = &response.decided {
+            let applied = Applied { log_index: response.log_index, outcome: outcome.clone() };
+            self.pending.resolve(*origin, applied);
+        }
     }
 
     /// Whether a snapshot will fit on the disk. One that doesn't would end the node, while the log can go on.
@@ -119,6 +129,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             self.bytes_since_snapshot = self.bytes_since_snapshot.saturating_add(batch.bytes as u64);
             let responses = self.state.apply(batch.entries).await.map_err(Fault::into_io)?;
             for (responder, response) in batch.responders.into_iter().zip(responses) {
+                self.tell_who_waits(&response);
                 if let Some(responder) = responder {
                     responder.send(response);
                 }

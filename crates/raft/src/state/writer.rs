@@ -66,6 +66,7 @@ pub(crate) struct StateHandle {
     commands: mpsc::Sender<StateCommand>,
     view: Arc<ArcSwap<StateView>>,
     durable: watch::Receiver<Option<u64>>,
+    applied: watch::Receiver<Option<u64>>,
 }
 
 impl StateHandle {
@@ -77,6 +78,11 @@ impl StateHandle {
     /// Index of the last entry whose effect a crash can't undo.
     pub(crate) fn durable_index(&self) -> Option<u64> {
         *self.durable.borrow()
+    }
+
+    /// Follows the index of the last entry whose effect views show.
+    pub(crate) fn applied(&self) -> watch::Receiver<Option<u64>> {
+        self.applied.clone()
     }
 
     pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Response>, Fault> {
@@ -127,9 +133,12 @@ impl StateWriter {
         latch: Arc<FaultLatch>,
     ) -> io::Result<(StateHandle, StateWriter)> {
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS_MAX);
-        let (durable, durable_seen) = watch::channel(file.applied().map(|id| id.index));
-        let handle = StateHandle { commands, view: file.view(), durable: durable_seen };
-        let work = WriteLoop { file, commands: waiting, durable, policy, latch };
+        let index = file.applied().map(|id| id.index);
+        let ((durable, durable_seen), (applied, applied_seen)) =
+            (watch::channel(index), watch::channel(index));
+        let handle =
+            StateHandle { commands, view: file.view(), durable: durable_seen, applied: applied_seen };
+        let work = WriteLoop { file, commands: waiting, durable, applied, policy, latch };
         let thread = thread::Builder::new().name("state".to_owned()).spawn(move || work.run())?;
         Ok((handle.clone(), StateWriter { handle, thread }))
     }
@@ -149,6 +158,7 @@ struct WriteLoop {
     file: StateFile,
     commands: mpsc::Receiver<StateCommand>,
     durable: watch::Sender<Option<u64>>,
+    applied: watch::Sender<Option<u64>>,
     policy: CheckpointPolicy,
     latch: Arc<FaultLatch>,
 }
@@ -172,7 +182,9 @@ impl WriteLoop {
     fn perform(&mut self, command: StateCommand) -> Result<(), Fault> {
         match command {
             StateCommand::Apply { entries, done } => {
-                let _ = done.send(self.file.apply(&entries)?);
+                let responses = self.file.apply(&entries)?;
+                self.applied.send_replace(self.file.applied().map(|id| id.index));
+                let _ = done.send(responses);
             }
             StateCommand::Checkpoint { done } => {
                 self.checkpoint_if_dirty()?;
@@ -181,6 +193,7 @@ impl WriteLoop {
             StateCommand::Install { snapshot, done } => {
                 let installed = self.file.install(*snapshot)?;
                 self.durable.send_replace(installed.map(|id| id.index));
+                self.applied.send_replace(installed.map(|id| id.index));
                 let _ = done.send(());
             }
             StateCommand::Stop { .. } => {}

@@ -1,0 +1,234 @@
+//! How a node starts: files, consensus, the way to its peers, and the tasks that run until it stops.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyperion_vault_core::ports::Clock;
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::barrier::{self, Rounds};
+use super::standing::{self, Standing};
+use super::{Node, Participant, Pending, Raft, Running, inbox};
+use crate::cluster::candidacy::may_stand;
+use crate::cluster::clock::ClusterClock;
+use crate::cluster::member::MemberNode;
+use crate::cluster::roster::Roster;
+use crate::cluster::{beat, formation, steward};
+use crate::config::NodeConfig;
+use crate::disk::Disk;
+use crate::error::StartError;
+use crate::fault::{Fault, FaultLatch, OnFault};
+use crate::log_store::LogStore;
+use crate::room::DiskRoom;
+use crate::state::{CheckpointPolicy, StateHandle, StateMachine, StateWriter};
+use crate::stats::StorageStats;
+use crate::status::{end_of_consensus, follow_leadership};
+use crate::storage::Storage;
+use crate::transport::network::Network;
+use crate::transport::server::{Listener, serve};
+use crate::transport::tls::TransportSecurity;
+use crate::types::StoredMembership;
+
+pub(super) async fn start(
+    config: NodeConfig,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    on_fault: OnFault,
+) -> Result<Node, StartError> {
+    let consensus = Arc::new(config.consensus()?);
+    let stats = Arc::new(StorageStats::default());
+    let latch = FaultLatch::new(on_fault);
+    // Before the files are touched: what can't listen must not count as a start.
+    let listener = match config.listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let storage = open_storage(&config, Arc::clone(&disk), &stats).await?;
+    let boot = storage.boot;
+
+    let policy = CheckpointPolicy { page_bytes_max: config.checkpoint_bytes_max };
+    let room = Arc::new(DiskRoom::new(Arc::clone(&stats), policy));
+    room.look(&*disk);
+    let no_thread = |error: std::io::Error| StartError::Raft(error.to_string());
+    let (state, state_writer) =
+        StateWriter::start(storage.state, policy, Arc::clone(&latch)).map_err(no_thread)?;
+    let recovered_lineage = storage.recovered.lineage;
+    let (log, log_writer) = LogStore::start(
+        storage.log,
+        storage.recovered,
+        state.clone(),
+        Arc::clone(&stats),
+        Arc::clone(&latch),
+    )
+    .map_err(no_thread)?;
+    let lineage = log.lineage(recovered_lineage);
+    let pending = Pending::new(config.node_id, boot.nonce);
+    let clock = Arc::new(ClusterClock::new(config.node_id, clock));
+    let roster = Roster::new(&config, boot, lineage.clone(), Arc::clone(&clock));
+    let machine = StateMachine::new(
+        state.clone(),
+        Arc::clone(&storage.snapshots),
+        Arc::clone(&stats),
+        Arc::clone(&latch),
+        Arc::clone(&pending),
+    );
+    let network = Network::new(Arc::clone(&roster) as Arc<_>);
+    let raft = openraft::Raft::new(config.node_id, consensus, network, log, machine)
+        .await
+        .map_err(|error| not_resumed(&latch, &error))?;
+
+    let mut tasks = JoinSet::new();
+    let leadership = follow_leadership(&raft, &mut tasks);
+    let (rounds, asked) = Rounds::new();
+    let snapshots = Arc::clone(&storage.snapshots);
+    let participant = Arc::new(Participant {
+        boot,
+        feature_level: config.feature_level,
+        raft,
+        state,
+        snapshots: Arc::clone(&snapshots),
+        lineage,
+        roster,
+        clock,
+        room,
+        latch,
+        pending,
+        rounds,
+        leadership,
+    });
+    follow_membership(&participant, &mut tasks);
+    follow_log(&participant, &mut tasks);
+    tasks.spawn(barrier::serve(Arc::clone(&participant), asked));
+    let waits_for = form_or_resume(&participant, &config, &mut tasks)
+        .await
+        .map_err(|error| not_resumed(&participant.latch, &*error))?;
+    let (standing, standing_seen) = watch::channel(Standing::Waiting(waits_for.borrow().clone()));
+    tasks.spawn(standing::follow(Arc::clone(&participant), waits_for, standing));
+    if let Some(listener) = listener {
+        tasks.spawn(serve(listener, config.security.clone(), inbox::inbox(&participant), config.node_id));
+    }
+    if let TransportSecurity::Tls(tls) = &config.security {
+        tasks.spawn(Arc::clone(tls).renew_when_due());
+    }
+    tasks.spawn(beat::run(Arc::clone(&participant.roster)));
+    tasks.spawn(steward::run(Arc::clone(&participant)));
+    tasks.spawn(checkpoint_at_intervals(participant.state.clone(), config.checkpoint_interval));
+    tasks.spawn(Arc::clone(&participant.room).keep_looking(Arc::clone(&disk)));
+    let guard = tasks.spawn(guard_consensus(participant.raft.clone(), Arc::clone(&participant.latch)));
+    let running = Mutex::new(Some(Running {
+        tasks,
+        guard,
+        snapshots,
+        log: log_writer,
+        state: state_writer,
+        _disk: disk,
+    }));
+    Ok(Node { participant, standing: standing_seen, stats, running })
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<Listener, StartError> {
+    let bound = Listener::bind(address).await;
+    bound.map_err(|error| StartError::Listen { address, reason: error.to_string() })
+}
+
+async fn open_storage(
+    config: &NodeConfig,
+    disk: Arc<dyn Disk>,
+    stats: &Arc<StorageStats>,
+) -> Result<Storage, StartError> {
+    let (config, stats) = (config.clone(), Arc::clone(stats));
+    tokio::task::spawn_blocking(move || Storage::open(&*disk, &config, &stats))
+        .await
+        .map_err(|error| StartError::Raft(error.to_string()))?
+}
+
+fn not_resumed(latch: &FaultLatch, error: &dyn std::error::Error) -> StartError {
+    match latch.first() {
+        Some(fault) => StartError::Fault(fault.clone()),
+        None => StartError::Raft(error.to_string()),
+    }
+}
+
+/// Resumes, or forms a cluster of one where there are no peers, or begins to wait for those there are. Answers
+/// with what this node waits for, for people.
+///
+/// Where this node is the only voter there is nobody to wait for, so it stands for election at once instead of
+/// after the election timeout.
+async fn form_or_resume(
+    participant: &Arc<Participant>,
+    config: &NodeConfig,
+    tasks: &mut JoinSet<()>,
+) -> Result<watch::Receiver<String>, Box<dyn std::error::Error + Send + Sync>> {
+    let raft = &participant.raft;
+    let (waits_for, seen) = watch::channel("no leader".to_owned());
+    if raft.is_initialized().await? {
+        // Only files of before there were lines of history have none.
+        participant.lineage.adopt(config.new_lineage()).await?;
+        let membership = participant.roster.membership();
+        let stands = may_stand(config.node_id, &participant.boot, &membership);
+        if stands && raft.voter_ids().eq([config.node_id]) {
+            raft.trigger().elect(false).await?;
+        }
+    } else if config.peers.len() < 2 {
+        participant.lineage.adopt(config.new_lineage()).await?;
+        let itself =
+            MemberNode { address: config.address.clone(), boot: Some(participant.boot), votes: true };
+        raft.initialize(BTreeMap::from([(config.node_id, itself)])).await?;
+    } else {
+        let formation = formation::run(Arc::clone(participant), config.clone(), waits_for);
+        tasks.spawn(formation);
+    }
+    Ok(seen)
+}
+
+/// Tells the roster who the members are, now and whenever that changes, and lets this node stand for election
+/// only while they know it on this disk.
+fn follow_membership(participant: &Arc<Participant>, tasks: &mut JoinSet<()>) {
+    let mut members = participant.raft.server_metrics();
+    let participant = Arc::clone(participant);
+    let take = move |membership: &Arc<StoredMembership>| {
+        let stands = may_stand(participant.node_id(), &participant.boot, membership);
+        participant.raft.runtime_config().elect(stands);
+        participant.roster.set_membership(Arc::clone(membership));
+    };
+    take(&members.borrow_watched().membership_config);
+    tasks.spawn(async move {
+        while members.changed().await.is_ok() {
+            let membership = Arc::clone(&members.borrow_and_update().membership_config);
+            take(&membership);
+        }
+    });
+}
+
+/// Tells the roster how far the log of this node goes.
+fn follow_log(participant: &Arc<Participant>, tasks: &mut JoinSet<()>) {
+    let mut log = participant.raft.data_metrics();
+    let roster = Arc::clone(&participant.roster);
+    roster.set_last_log_id(log.borrow_watched().last_log);
+    tasks.spawn(async move {
+        while log.changed().await.is_ok() {
+            roster.set_last_log_id(log.borrow_and_update().last_log);
+        }
+    });
+}
+
+/// Consensus that ends by itself takes the node with it: nobody else would see it.
+async fn guard_consensus(raft: Raft, latch: Arc<FaultLatch>) {
+    let reason = end_of_consensus(&raft).await;
+    latch.raise(Fault::Consensus(reason));
+}
+
+async fn checkpoint_at_intervals(state: StateHandle, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if state.checkpoint().await.is_err() {
+            return;
+        }
+    }
+}
