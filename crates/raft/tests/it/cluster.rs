@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperion_vault_core::state::Outcome;
+use hyperion_vault_core::state::command::InitializeCluster;
+use hyperion_vault_core::state::table::{meta, secrets};
+use hyperion_vault_core::state::{Command, FEATURE_LEVEL, Outcome};
 use hyperion_vault_raft::{Applied, DataDir, Node, NodeConfig, ProposeError};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
@@ -42,7 +44,19 @@ impl Trio {
             trio.start(id).await;
         }
         trio.all_ready().await;
+        let identity = Command::InitializeCluster(InitializeCluster { cluster_id: [9; 16] });
+        trio.node(2).propose(identity).await.unwrap();
+        trio.wait_level(FEATURE_LEVEL).await;
         trio
+    }
+
+    /// Waits until all running nodes are at this feature level; the leader raises it.
+    async fn wait_level(&self, level: u32) {
+        let deadline = Instant::now() + SOON;
+        while self.running.values().any(|node| meta::feature_level(&*node.view()) != Ok(level)) {
+            assert!(Instant::now() < deadline, "the level isn't raised");
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn start(&mut self, id: u64) {
@@ -126,7 +140,6 @@ async fn put(node: &Node, number: u64) -> Result<Applied, ProposeError> {
 }
 
 fn has(node: &Node, number: u64) -> bool {
-    use hyperion_vault_core::state::table::secrets;
     secrets::get(&*node.view(), &secret_name(number)).unwrap().is_some()
 }
 
