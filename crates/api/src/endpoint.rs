@@ -23,6 +23,11 @@ pub enum Endpoint {
     ReadAudit,
     ListLockouts,
     LiftLockout,
+    ReadCluster,
+    AddNode,
+    PromoteNode,
+    RemoveNode,
+    StepDown,
     Metrics,
     Health,
     Ready,
@@ -44,7 +49,7 @@ const fn route(endpoint: Endpoint, method: &'static str, path: &'static str, suc
 }
 
 /// All routes.
-pub const ROUTES: [Route; 23] = [
+pub const ROUTES: [Route; 28] = [
     route(Endpoint::CreateSecret, "POST", "/v1/secrets", 201),
     route(Endpoint::ListSecrets, "GET", "/v1/secrets", 200),
     route(Endpoint::ReadSecret, "GET", "/v1/secrets/{name}", 200),
@@ -65,6 +70,11 @@ pub const ROUTES: [Route; 23] = [
     route(Endpoint::ReadAudit, "GET", "/v1/admin/audit", 200),
     route(Endpoint::ListLockouts, "GET", "/v1/admin/lockouts", 200),
     route(Endpoint::LiftLockout, "DELETE", "/v1/admin/lockouts/{name}", 204),
+    route(Endpoint::ReadCluster, "GET", "/v1/admin/cluster", 200),
+    route(Endpoint::AddNode, "POST", "/v1/admin/cluster/nodes", 201),
+    route(Endpoint::PromoteNode, "POST", "/v1/admin/cluster/nodes/{name}/promote", 200),
+    route(Endpoint::RemoveNode, "DELETE", "/v1/admin/cluster/nodes/{name}", 204),
+    route(Endpoint::StepDown, "POST", "/v1/admin/cluster/step-down", 200),
     route(Endpoint::Metrics, "GET", "/metrics", 200),
     route(Endpoint::Health, "GET", "/healthz", 200),
     route(Endpoint::Ready, "GET", "/readyz", 200),
@@ -95,6 +105,11 @@ impl Endpoint {
             Endpoint::ReadAudit => "ReadAudit",
             Endpoint::ListLockouts => "ListLockouts",
             Endpoint::LiftLockout => "LiftLockout",
+            Endpoint::ReadCluster => "ReadCluster",
+            Endpoint::AddNode => "AddNode",
+            Endpoint::PromoteNode => "PromoteNode",
+            Endpoint::RemoveNode => "RemoveNode",
+            Endpoint::StepDown => "StepDown",
             Endpoint::Metrics => "Metrics",
             Endpoint::Health => "Health",
             Endpoint::Ready => "Ready",
@@ -105,6 +120,22 @@ impl Endpoint {
     #[must_use]
     pub fn is_probe(self) -> bool {
         matches!(self, Endpoint::Health | Endpoint::Ready)
+    }
+
+    /// Whether this reads the replicated state, and so takes `?consistency=`.
+    #[must_use]
+    pub fn takes_consistency(self) -> bool {
+        matches!(
+            self,
+            Endpoint::ListSecrets
+                | Endpoint::ReadSecret
+                | Endpoint::VerifySecret
+                | Endpoint::BatchReadSecrets
+                | Endpoint::ListVersions
+                | Endpoint::ListRoles
+                | Endpoint::ReadRole
+                | Endpoint::ListTokens
+        )
     }
 
     /// The route it is called by.

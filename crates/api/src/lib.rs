@@ -4,6 +4,7 @@
 //! was submitted.
 
 pub mod audit;
+pub mod cluster;
 pub mod endpoint;
 pub mod error;
 pub mod json;

@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod consensus;
 pub mod entropy;
+pub mod membership;

@@ -1,13 +1,16 @@
 //! The composition root: the only file that names every concrete adapter, and the order in which a node
 //! starts and stops.
 
+mod place;
+mod readings;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyperion_vault_core::ports::{Clock, Entropy};
 use hyperion_vault_kms::{CacheConfig, CachedKeys, LocalProvider};
-use hyperion_vault_raft::{DRAWN_BYTES, DataDir, Node, NodeConfig, OnFault, StartError};
+use hyperion_vault_raft::{DataDir, Node, NodeConfig, OnFault, StartError, tls as node_tls};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -16,21 +19,23 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, LockoutGuard, TokenUses};
 use crate::adapters::clock::SteadyClock;
 use crate::adapters::consensus::RaftConsensus;
-use crate::audit::{Action, AuditLog, AuditOpenError};
-use crate::bootstrap::{initialize_cluster, start_trail, take_bootstrap_token};
-use crate::config::{Keys, KmsMode, Settings};
+use crate::adapters::membership::RaftMembership;
+use crate::audit::{AuditLog, AuditOpenError};
+use crate::bootstrap::FirstWork;
+use crate::cluster::Cluster;
+use crate::config::{Keys, KmsMode, SecretText, Settings};
 use crate::failure::Failure;
 use crate::http::listen::{BindError, bind};
 use crate::http::serve::{ConnectionLimits, Drained, serve};
 use crate::http::tls::{TlsError, server_config};
 use crate::http::{Api, router};
-use crate::readiness::Readiness;
+use crate::readiness::{KeyFault, Readiness};
 use crate::replica::Replica;
 use crate::request_id::RequestIds;
 use crate::roles::Roles;
 use crate::sealing::Sealing;
 use crate::secrets::Secrets;
-use crate::telemetry::{Metrics, Reading, ReadingKind};
+use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
 use crate::worker::{Backoff, Expiry, Rotation, Supervisor, TokenUsage};
 
@@ -40,7 +45,9 @@ const CACHED_DATA_KEYS_MAX: u64 = 100_000;
 const CACHE_SWEEP: Duration = Duration::from_secs(1);
 /// How long a stop waits for rounds of the workers that have begun.
 const WORKERS_END_WITHIN: Duration = Duration::from_secs(5);
-/// How long a start waits for a leader and for the log to be replayed.
+/// How long a stop waits for another node to lead.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
+/// How long the start of a node on its own waits for the log to be replayed.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running vault.
@@ -48,6 +55,8 @@ pub struct App {
     address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<Drained>,
+    /// What a start still has to do once there is a cluster; `None` when it was done before serving.
+    first_work: Option<JoinHandle<()>>,
     workers: Supervisor,
     sweeper: JoinHandle<()>,
     node: Arc<Node>,
@@ -59,6 +68,8 @@ pub struct App {
 pub enum AppError {
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("TLS between the nodes: {0}")]
+    NodeTls(#[from] node_tls::TlsError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
@@ -93,10 +104,12 @@ struct Parts {
     secrets: Arc<Secrets>,
     uses: Arc<TokenUses>,
     metrics: Arc<Metrics>,
+    key_fault: Arc<KeyFault>,
 }
 
 impl App {
-    /// Starts a vault and serves. `on_fault` learns of the failure that this node can't go on after.
+    /// Starts a vault and serves. `on_fault` learns of the failure that this node can't go on after. A node on its
+    /// own is ready when this returns; one of several serves whatever can be served while it looks for the others.
     ///
     /// # Errors
     /// [`AppError`]; nothing is left running.
@@ -105,16 +118,20 @@ impl App {
         let entropy: Arc<dyn Entropy> = Arc::new(crate::adapters::entropy::OsEntropy);
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
         let lasting_key = settings.keys.is_lasting();
+        let node_config = place::node_config(&settings, Arc::clone(&clock), &*entropy)?;
         let keys = Arc::new(key_provider(&mut settings.keys, &entropy));
         let listener = bind(&settings.listen).await?;
-        let parts = Parts::open(&settings, clock, entropy, keys, on_fault).await?;
-        if let Err(error) = parts.prepare(&settings).await {
+        let parts = Parts::open(&settings, node_config, clock, entropy, keys, on_fault).await?;
+        let first_work = parts.first_work(settings.access.bootstrap_token.take(), lasting_key);
+        if !parts.is_alone(&settings) {
+            let first_work = tokio::spawn(first_work.done_in_time());
+            return Ok(parts.run(settings, tls, listener, Some(first_work)));
+        }
+        if let Err(error) = parts.prepare(first_work).await {
             parts.close().await;
             return Err(error);
         }
-        // A random master key, for the life of the process, opens nothing from before: that is what it is for.
-        let key_fault = if lasting_key { parts.key_fault().await } else { None };
-        Ok(parts.run(settings, tls, listener, key_fault))
+        Ok(parts.run(settings, tls, listener, None))
     }
 
     /// Where the API listens.
@@ -123,11 +140,16 @@ impl App {
         self.address
     }
 
-    /// Stops: accepts nothing new, finishes what is in flight (10 s at most), makes everything durable.
+    /// Stops: has another node lead, accepts nothing new, finishes what is in flight (10 s at most), makes
+    /// everything durable. What is in flight then goes to the new leader, so that nobody waits for an election.
     ///
     /// # Errors
     /// [`StopError`].
     pub async fn stop(self) -> Result<(), StopError> {
+        if let Some(first_work) = &self.first_work {
+            first_work.abort();
+        }
+        self.node.hand_over(HAND_OVER_WITHIN).await;
         self.stop.cancel();
         match self.serving.await {
             Ok(Drained::Complete) => {}
@@ -150,6 +172,7 @@ impl App {
 impl Parts {
     async fn open(
         settings: &Settings,
+        node_config: NodeConfig,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         keys: Arc<CachedKeys<LocalProvider>>,
@@ -157,18 +180,16 @@ impl Parts {
     ) -> Result<Parts, AppError> {
         let disk = Arc::new(DataDir::beside(&settings.storage.state_file)?);
         let audit = Arc::new(AuditLog::open(settings.audit.clone(), Arc::clone(&clock), settings.node.id)?);
-        let mut random = [0; DRAWN_BYTES];
-        entropy.fill(&mut random);
-        let config = NodeConfig::new(settings.node.id, random);
-        let node = Arc::new(Node::start(config, disk, Arc::clone(&clock), on_fault).await?);
+        let node = Arc::new(Node::start(node_config, disk, Arc::clone(&clock), on_fault).await?);
         let consensus = Arc::new(RaftConsensus(Arc::clone(&node)));
-        let replica = Arc::new(Replica::new(consensus, Arc::clone(&clock)));
+        let replica = Arc::new(Replica::new(consensus, node.cluster_clock()));
         let sealing = Arc::new(Sealing::new(Arc::clone(&keys) as Arc<_>, Arc::clone(&entropy)));
         Ok(Parts {
             secrets: Arc::new(Secrets::new(Arc::clone(&replica), Arc::clone(&sealing))),
-            metrics: Arc::new(Metrics::new(readings(&audit, &keys, &node))),
+            metrics: Arc::new(Metrics::new(readings::readings(&audit, &keys, &node))),
             request_ids: RequestIds::new(Arc::clone(&entropy)),
             uses: Arc::new(TokenUses::default()),
+            key_fault: Arc::default(),
             clock,
             entropy,
             keys,
@@ -179,25 +200,29 @@ impl Parts {
         })
     }
 
-    /// Waits until this node can answer, and makes sure that the cluster has its identity and its admin.
-    async fn prepare(&self, settings: &Settings) -> Result<(), AppError> {
-        let ready = self.node.wait_ready(READY_WITHIN).await;
-        ready.map_err(|error| AppError::NotReady(error.to_string()))?;
-        let trail = start_trail(&self.audit, &self.request_ids, Action::ClusterInitialize);
-        initialize_cluster(&self.replica, &*self.entropy, trail).await.map_err(AppError::Bootstrap)?;
-        if let Some(token) = &settings.access.bootstrap_token {
-            let trail = start_trail(&self.audit, &self.request_ids, Action::TokenBootstrap);
-            take_bootstrap_token(&self.replica, token, trail).await.map_err(AppError::Bootstrap)?;
-        }
-        Ok(())
+    /// Whether this node is the whole cluster and was not told of others.
+    fn is_alone(&self, settings: &Settings) -> bool {
+        !settings.node.has_others() && self.node.status().members.len() <= 1
     }
 
-    /// Whether what is stored was sealed under another master key than the one that was set.
-    async fn key_fault(&self) -> Option<String> {
-        let fault = self.secrets.try_stored_key().await.err()?;
-        let detail = fault.detail().unwrap_or_default();
-        tracing::error!(detail, "a stored secret can't be opened: is this the master key of this vault?");
-        Some(format!("a stored secret can't be opened with the master key that is set: {detail}"))
+    fn first_work(&self, bootstrap_token: Option<SecretText>, lasting_key: bool) -> FirstWork {
+        FirstWork {
+            replica: Arc::clone(&self.replica),
+            secrets: Arc::clone(&self.secrets),
+            audit: Arc::clone(&self.audit),
+            request_ids: self.request_ids.clone(),
+            entropy: Arc::clone(&self.entropy),
+            bootstrap_token,
+            // A random master key, for the life of the process, opens nothing from before: that is what it is for.
+            key_fault: lasting_key.then(|| Arc::clone(&self.key_fault)),
+        }
+    }
+
+    /// Waits until this node can answer, and does what a start has to do then.
+    async fn prepare(&self, first_work: FirstWork) -> Result<(), AppError> {
+        let ready = self.node.wait_ready(READY_WITHIN).await;
+        ready.map_err(|error| AppError::NotReady(error.to_string()))?;
+        first_work.done().await.map_err(AppError::Bootstrap)
     }
 
     fn run(
@@ -205,19 +230,20 @@ impl Parts {
         settings: Settings,
         tls: Option<Arc<ServerConfig>>,
         listener: TcpListener,
-        key_fault: Option<String>,
+        first_work: Option<JoinHandle<()>>,
     ) -> App {
         let stop = CancellationToken::new();
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let workers = self.workers(Duration::from_secs(settings.workers.rotation_poll.get()), &stop);
         let sweeper = tokio::spawn(sweep(Arc::clone(&self.keys)));
         let limits = ConnectionLimits::behind(&settings.access.proxies);
-        let api = Arc::new(self.api(settings, key_fault));
+        let api = Arc::new(self.api(settings));
         let serving = serve(listener, tls, router(api), limits, stop.clone());
         App {
             address,
             stop,
             serving: tokio::spawn(serving),
+            first_work,
             workers,
             sweeper,
             node: self.node,
@@ -246,7 +272,7 @@ impl Parts {
         workers
     }
 
-    fn api(&self, settings: Settings, key_fault: Option<String>) -> Api {
+    fn api(&self, settings: Settings) -> Api {
         let (replica, sealing) = (&self.replica, &self.sealing);
         let access = settings.access;
         Api {
@@ -261,12 +287,15 @@ impl Parts {
             secrets: Arc::clone(&self.secrets),
             roles: Roles::new(Arc::clone(replica)),
             tokens: Tokens::new(Arc::clone(replica), Arc::clone(sealing)),
+            cluster: Cluster::new(Arc::clone(replica), Arc::new(RaftMembership(Arc::clone(&self.node)))),
+            replica: Arc::clone(replica),
+            read_consistency: settings.node.read_consistency,
             audit: Arc::clone(&self.audit),
             readiness: Readiness::new(
                 Arc::clone(replica),
                 Arc::clone(sealing),
                 Arc::clone(&self.audit),
-                key_fault,
+                Arc::clone(&self.key_fault),
             ),
             metrics: Arc::clone(&self.metrics),
             proxies: access.proxies,
@@ -300,38 +329,4 @@ async fn sweep(keys: Arc<CachedKeys<LocalProvider>>) {
         tokio::time::sleep(CACHE_SWEEP).await;
         keys.evict_expired().await;
     }
-}
-
-/// What the audit log, the cache and the storage count for themselves.
-fn readings(audit: &Arc<AuditLog>, keys: &Arc<CachedKeys<LocalProvider>>, node: &Arc<Node>) -> Vec<Reading> {
-    let held = counter("data_key_cache_entries", "Data keys in memory", keys, |keys| keys.stats().entries);
-    vec![
-        counter("audit_records", "Audit records written", audit, |audit| audit.stats().records),
-        counter("audit_groups", "Writes of audit records", audit, |audit| audit.stats().groups),
-        counter("audit_syncs", "Syncs of the audit log", audit, |audit| audit.stats().syncs),
-        counter("audit_failures", "Failed writes of the audit log", audit, |audit| audit.stats().failures),
-        counter("data_key_cache_hits", "Data keys found in memory", keys, |keys| keys.stats().hits),
-        counter("data_key_cache_misses", "Data keys not in memory", keys, |keys| keys.stats().misses),
-        Reading { kind: ReadingKind::Gauge, ..held },
-        counter("kms_unwraps", "Data keys unwrapped by the KMS", keys, |keys| keys.stats().provider_calls),
-        counter("raft_log_syncs", "Syncs of the Raft log", node, |node| node.stats().log_syncs.get()),
-        counter("raft_log_batches", "Batches of the Raft log", node, |node| node.stats().log_batches.get()),
-        counter("raft_entries_applied", "Entries applied", node, |node| node.stats().entries_applied.get()),
-        counter("state_syncs", "Syncs of the state file", node, |node| node.stats().state_syncs.get()),
-        counter("state_views", "Views of the state published", node, |node| {
-            node.stats().views_published.get()
-        }),
-        counter("state_checkpoints", "Checkpoints of the state", node, |node| node.stats().checkpoints.get()),
-        counter("snapshots", "Snapshots built", node, |node| node.stats().snapshots.get()),
-    ]
-}
-
-fn counter<T: Send + Sync + 'static>(
-    name: &'static str,
-    help: &'static str,
-    source: &Arc<T>,
-    read: fn(&T) -> u64,
-) -> Reading {
-    let source = Arc::clone(source);
-    Reading { kind: ReadingKind::Counter, name, help, read: Box::new(move || read(&source)) }
 }

@@ -16,6 +16,7 @@ mod keys;
 mod listen;
 mod log;
 mod node;
+mod peer_security;
 mod storage;
 pub mod table;
 #[cfg(test)]
@@ -39,14 +40,15 @@ pub use hyperion_vault_api::text::SecretText;
 pub use keys::{Keys, KmsMode};
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
-pub use node::Node;
-pub use storage::Storage;
+pub use node::{Consistency, Node, PEERS_MAX};
+pub use peer_security::PeerSecurity;
+pub use storage::{Storage, state_file};
 pub use tls::TlsFiles;
 pub use workers::Workers;
 
 use crate::audit::AuditConfig;
 
-/// Everything the environment decides, valid and complete. Has no `Debug`: two of its parts hold secrets.
+/// Everything the environment decides, valid and complete. Has no `Debug`: some of its parts hold secrets.
 pub struct Settings {
     pub listen: Listen,
     /// `None`: plain HTTP.
@@ -57,6 +59,8 @@ pub struct Settings {
     pub audit: AuditConfig,
     pub workers: Workers,
     pub node: Node,
+    /// `None`: this node can't speak to others.
+    pub peer_security: Option<PeerSecurity>,
     pub log: Log,
 }
 
@@ -78,11 +82,14 @@ impl Settings {
         let audit = read_audit(&mut env, &storage);
         let workers = Workers::read(&mut env);
         let node = Node::read(&mut env);
+        let peer_security = PeerSecurity::read(&mut env, &node);
         let log = Log::read(&mut env);
         if tls.is_none() && !listen.is_loopback() && !access.behind_proxy() {
             env.warn(Warning::PlainHttp);
         }
         let warnings = env.finish()?;
-        Ok((Settings { listen, tls, storage, keys, access, audit, workers, node, log }, warnings))
+        let settings =
+            Settings { listen, tls, storage, keys, access, audit, workers, node, peer_security, log };
+        Ok((settings, warnings))
     }
 }

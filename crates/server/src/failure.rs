@@ -1,16 +1,20 @@
 //! Why an operation didn't do what was asked, by what the caller can do about it. What HTTP makes of it is
 //! written in `http/error.rs`.
 
+use std::borrow::Cow;
+
 use hyperion_vault_core::policy::Denied;
 use hyperion_vault_core::state::{Refusal, StateFault};
 use hyperion_vault_core::time::Seconds;
 use hyperion_vault_kms::KmsError;
 
 use crate::audit::AuditUnavailable;
-use crate::ports::ProposeFailure;
+use crate::ports::{MembershipFailure, ProposeFailure};
 
 /// A caller told to come back may do so after this long.
 const RETRY_AFTER: Seconds = Seconds::new(1);
+/// The one failure after which the change may come to be made after all.
+const CHANGE_UNCONFIRMED: &str = "the cluster can't take a change now";
 
 /// Why an operation didn't do what was asked. Messages are for the caller and never hold what was submitted;
 /// what only the log may say stands in `detail`.
@@ -30,16 +34,18 @@ pub enum Failure {
     Conflict(String),
     #[error("the secret is at version {current}, not at the one in If-Match")]
     Precondition { current: u64 },
+    #[error("this node has applied the log up to {applied} only; ask again, or ask another node")]
+    Behind { applied: u64 },
     #[error("{message}")]
-    Unavailable { message: &'static str, retry_after: Seconds, detail: String },
+    Unavailable { message: Cow<'static, str>, retry_after: Seconds, detail: String },
     #[error("internal error")]
     Internal { detail: String },
 }
 
 impl Failure {
     /// Something this node can't do now and the caller may try again.
-    pub(crate) fn unavailable(message: &'static str, detail: impl ToString) -> Failure {
-        Failure::Unavailable { message, retry_after: RETRY_AFTER, detail: detail.to_string() }
+    pub(crate) fn unavailable(message: impl Into<Cow<'static, str>>, detail: impl ToString) -> Failure {
+        Failure::Unavailable { message: message.into(), retry_after: RETRY_AFTER, detail: detail.to_string() }
     }
 
     /// Something that must not happen; the caller learns no more than that it did.
@@ -64,6 +70,8 @@ impl From<Refusal> for Failure {
             Refusal::SecretNotFound => Failure::NotFound("no such secret"),
             Refusal::RoleNotFound => Failure::NotFound("no such role"),
             Refusal::TokenNotFound => Failure::NotFound("no such token"),
+            // Its outcome was that of the first time, which this node doesn't know.
+            Refusal::AppliedBefore => Failure::unavailable(CHANGE_UNCONFIRMED, refusal),
             Refusal::NotAutomatic => Failure::Invalid(refusal.to_string()),
             other => Failure::Conflict(other.to_string()),
         }
@@ -86,7 +94,18 @@ impl From<ProposeFailure> for Failure {
     fn from(failure: ProposeFailure) -> Failure {
         match failure {
             ProposeFailure::TooLarge => Failure::Invalid(failure.to_string()),
-            other => Failure::unavailable("the cluster can't take a change now", other),
+            ProposeFailure::NotYetSupported { .. } => Failure::Conflict(failure.to_string()),
+            other => Failure::unavailable(CHANGE_UNCONFIRMED, other),
+        }
+    }
+}
+
+impl From<MembershipFailure> for Failure {
+    fn from(failure: MembershipFailure) -> Failure {
+        match failure {
+            MembershipFailure::UnknownNode => Failure::NotFound("no such node"),
+            MembershipFailure::Refused(reason) => Failure::Conflict(reason),
+            MembershipFailure::Unavailable(reason) => Failure::unavailable(reason.clone(), reason),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whether this node can serve: what `/readyz` answers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::audit::AuditLog;
 use crate::replica::Replica;
@@ -11,9 +11,11 @@ pub struct Readiness {
     replica: Arc<Replica>,
     sealing: Arc<Sealing>,
     audit: Arc<AuditLog>,
-    /// What was found wrong at the start and stays so.
-    key_fault: Option<String>,
+    key_fault: Arc<KeyFault>,
 }
+
+/// What was found wrong with the master key at the start, and stays so.
+pub type KeyFault = OnceLock<String>;
 
 impl Readiness {
     #[must_use]
@@ -21,7 +23,7 @@ impl Readiness {
         replica: Arc<Replica>,
         sealing: Arc<Sealing>,
         audit: Arc<AuditLog>,
-        key_fault: Option<String>,
+        key_fault: Arc<KeyFault>,
     ) -> Readiness {
         Readiness { replica, sealing, audit, key_fault }
     }
@@ -31,7 +33,7 @@ impl Readiness {
     pub async fn check(&self) -> Result<(), String> {
         self.replica.readiness()?;
         self.audit.health().map_err(|error| error.to_string())?;
-        if let Some(fault) = &self.key_fault {
+        if let Some(fault) = self.key_fault.get() {
             return Err(fault.clone());
         }
         self.sealing.health().await.map_err(|failure| failure.to_string())

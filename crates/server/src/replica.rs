@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::ports::Clock;
@@ -47,9 +48,19 @@ impl From<ChangeFailure> for Failure {
     }
 }
 
-impl From<StateFault> for ChangeFailure {
-    fn from(fault: StateFault) -> ChangeFailure {
-        ChangeFailure::Failed(fault.into())
+impl ChangeFailure {
+    /// Whether another node changed the secret after this one looked at it: trying again, with what is there now,
+    /// may do.
+    #[must_use]
+    pub fn is_race(&self) -> bool {
+        // A secret that was deleted and made anew is another one, and not found as the old.
+        matches!(self, ChangeFailure::Refused(Refusal::VersionConflict { .. } | Refusal::SecretNotFound))
+    }
+}
+
+impl From<Failure> for ChangeFailure {
+    fn from(failure: Failure) -> ChangeFailure {
+        ChangeFailure::Failed(failure)
     }
 }
 
@@ -88,7 +99,50 @@ impl Replica {
         self.consensus.is_leader()
     }
 
-    /// The time by which expiry and rotation are judged in `view`: this node's clock, but never earlier
+    /// The last entry that a view taken now shows.
+    #[must_use]
+    pub fn applied_index(&self) -> u64 {
+        self.consensus.applied_index()
+    }
+
+    /// Waits until this node has applied the entry at `index`.
+    ///
+    /// # Errors
+    /// [`Failure::Behind`] after `limit`.
+    pub async fn wait_applied(&self, index: u64, limit: Duration) -> Result<(), Failure> {
+        let applied = self.consensus.wait_applied(index, limit).await;
+        if applied { Ok(()) } else { Err(Failure::Behind { applied: self.applied_index() }) }
+    }
+
+    /// Makes sure that a view taken from now on shows everything that was acknowledged before this call, on any
+    /// node.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when no leader and quorum say so in time.
+    pub async fn barrier(&self) -> Result<(), Failure> {
+        let passed = self.consensus.barrier().await;
+        passed.map_err(|error| Failure::unavailable("no quorum to ask for the latest state now", error))
+    }
+
+    /// Looks at the state for what a change rests on. A no of this node's view is only believed when it still is
+    /// one with everything applied that was acknowledged by now: it may be another node's change that is missing.
+    ///
+    /// # Errors
+    /// [`Failure`] when the state can't be read, or the no can't be made sure of. Inside, the no.
+    pub async fn consult<T, No>(
+        &self,
+        look: impl Fn(&View) -> Result<Result<T, No>, StateFault>,
+    ) -> Result<Result<T, No>, Failure> {
+        // The view must not be kept while waiting: it would keep the state's old pages.
+        if let Ok(found) = look(&self.view())? {
+            return Ok(Ok(found));
+        }
+        let asked = self.consensus.barrier().await;
+        asked.map_err(Failure::from)?;
+        Ok(look(&self.view())?)
+    }
+
+    /// The time by which expiry and rotation are judged in `view`: the cluster's clock, but never earlier
     /// than a change that has been made.
     ///
     /// # Errors
@@ -111,15 +165,14 @@ impl Replica {
         self.grants_lock.lock().await
     }
 
-    /// Makes one change: sees what would come of it, records it, proposes it.
+    /// Makes one change: sees what would come of it, records it, proposes it. Another node's change can come
+    /// first, and the outcome be another than was foreseen and recorded: whoever ends the trail says how it ended.
     ///
     /// # Errors
     /// [`ChangeFailure`]. A refusal, foreseen or not, changed nothing.
     pub async fn change(&self, command: Command, trail: &mut Trail) -> Result<Effect, ChangeFailure> {
-        match preview(&command, self.clock.now(), &*self.view())? {
-            Outcome::Refused(refusal) => return Err(ChangeFailure::Refused(refusal)),
-            Outcome::Applied(effect) => note_version(&effect, trail),
-        }
+        let foreseen = self.consult(|view| self.foresee(&command, view)).await?;
+        note_version(&foreseen.map_err(ChangeFailure::Refused)?, trail);
         trail.record_before_change().await?;
         let schedules = schedules(&command);
         let outcome = self.consensus.propose(command).await?;
@@ -127,9 +180,19 @@ impl Replica {
             self.schedule_changes.send_modify(|changes| *changes = changes.wrapping_add(1));
         }
         match outcome {
-            Outcome::Applied(effect) => Ok(effect),
+            Outcome::Applied(effect) => {
+                note_version(&effect, trail);
+                Ok(effect)
+            }
             Outcome::Refused(refusal) => Err(ChangeFailure::Refused(refusal)),
         }
+    }
+
+    fn foresee(&self, command: &Command, view: &View) -> Result<Result<Effect, Refusal>, StateFault> {
+        Ok(match preview(command, self.clock.now(), &**view)? {
+            Outcome::Applied(effect) => Ok(effect),
+            Outcome::Refused(refusal) => Err(refusal),
+        })
     }
 
     /// Proposes what the vault does of itself and what its worker has recorded, or what is bookkeeping and
@@ -149,7 +212,15 @@ impl Replica {
         self.schedule_changes.subscribe()
     }
 
-    /// Whether this node can answer for the cluster's state.
+    /// Whether this node has a state to answer from.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn standing(&self) -> Result<(), String> {
+        self.consensus.standing()
+    }
+
+    /// Whether this node can answer for the cluster's state, and have it changed.
     ///
     /// # Errors
     /// The reason why not.

@@ -6,6 +6,7 @@ mod read;
 mod rotate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyperion_vault_core::secret::{Secret, VersionNumber};
 use hyperion_vault_core::time::Timestamp;
@@ -17,8 +18,9 @@ pub use read::{ListQuery, Page, Verdict};
 use crate::replica::Replica;
 use crate::sealing::Sealing;
 
-/// Times that a change is sealed and proposed anew because another node's came first.
-const CHANGE_ATTEMPTS_MAX: usize = 8;
+/// How long a change is sealed and proposed anew because another node's came first. As long as a proposal may take:
+/// a node far from the leader can lose many times in a row to those near it.
+const CHANGE_RETRIED_FOR: Duration = Duration::from_secs(5);
 
 /// A version of a secret, opened.
 pub struct Opened {

@@ -30,20 +30,20 @@ struct ResultLabel {
     result: &'static str,
 }
 
-/// What becomes of a figure.
+/// A figure that some part of the node keeps for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadingKind {
+pub enum Figure {
     /// It only grows; its name gets `_total`.
-    Counter,
-    Gauge,
+    Counter(u64),
+    Gauge(i64),
 }
 
-/// A figure that some part of the node counts for itself, read when the metrics are.
+/// Where a figure is read from when the metrics are.
 pub struct Reading {
-    pub kind: ReadingKind,
     pub name: &'static str,
     pub help: &'static str,
-    pub read: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Absent while it isn't known; it is left out then.
+    pub read: Box<dyn Fn() -> Option<Figure> + Send + Sync>,
 }
 
 impl fmt::Debug for Reading {
@@ -126,10 +126,12 @@ struct Readings(Vec<Reading>);
 impl Collector for Readings {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         for reading in &self.0 {
-            let figure = (reading.read)();
-            match reading.kind {
-                ReadingKind::Counter => encode_reading(&mut encoder, reading, &ConstCounter::new(figure))?,
-                ReadingKind::Gauge => encode_reading(&mut encoder, reading, &ConstGauge::new(figure))?,
+            match (reading.read)() {
+                Some(Figure::Counter(count)) => {
+                    encode_reading(&mut encoder, reading, &ConstCounter::new(count))?
+                }
+                Some(Figure::Gauge(size)) => encode_reading(&mut encoder, reading, &ConstGauge::new(size))?,
+                None => {}
             }
         }
         Ok(())

@@ -23,7 +23,8 @@ pub struct Trail {
     log: Arc<AuditLog>,
     event: Event,
     success_status: Option<u16>,
-    recorded: Option<End>,
+    /// How it was last recorded to have ended, and at which version.
+    recorded: Option<(End, Option<u64>)>,
 }
 
 impl Trail {
@@ -115,13 +116,24 @@ impl Trail {
     /// # Errors
     /// [`AuditUnavailable`]: nothing may be revealed.
     pub async fn finish(&mut self, end: End) -> Result<(), AuditUnavailable> {
-        if self.recorded == Some(end) { Ok(()) } else { self.record(end).await }
+        if self.recorded == Some((end, self.event.version)) { Ok(()) } else { self.record(end).await }
+    }
+
+    /// Records that a change was not made, if it was recorded as made.
+    ///
+    /// # Errors
+    /// [`AuditUnavailable`].
+    pub async fn take_back(&mut self, outcome: Outcome) -> Result<(), AuditUnavailable> {
+        match self.recorded {
+            Some(_) => self.finish(End { status: None, outcome }).await,
+            None => Ok(()),
+        }
     }
 
     async fn record(&mut self, end: End) -> Result<(), AuditUnavailable> {
         let event = Event { status: end.status, outcome: end.outcome, ..self.event.clone() };
         self.log.append(event).await?;
-        self.recorded = Some(end);
+        self.recorded = Some((end, self.event.version));
         Ok(())
     }
 }

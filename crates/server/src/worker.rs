@@ -1,4 +1,4 @@
-//! What the vault does of itself, on the node that leads.
+//! What the vault does of itself, most of it on the node that leads.
 
 mod expiry;
 mod rotation;
@@ -7,5 +7,5 @@ mod token_use;
 
 pub use expiry::Expiry;
 pub use rotation::{Backoff, Rotation};
-pub use supervisor::{Job, Supervisor};
+pub use supervisor::{Job, Place, Supervisor};
 pub use token_use::TokenUsage;

@@ -1,10 +1,11 @@
 //! The Raft node behind the use cases' port.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hyperion_vault_core::state::{Command, Outcome};
-use hyperion_vault_raft::{Node, ProposeError};
+use hyperion_vault_raft::{Node, ProposeError, Standing};
 
 use crate::ports::{Consensus, ProposeFailure, View};
 
@@ -18,20 +19,45 @@ impl Consensus for RaftConsensus {
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, ProposeFailure> {
-        self.0.propose(command).await.map(|applied| applied.outcome).map_err(|error| match error {
-            ProposeError::NoLeader => ProposeFailure::NoLeader,
-            ProposeError::NoQuorum => ProposeFailure::NoQuorum,
-            ProposeError::TooLarge { .. } => ProposeFailure::TooLarge,
-            ProposeError::DiskFull => ProposeFailure::DiskFull,
-            ProposeError::Halted => ProposeFailure::Halted,
-        })
+        self.0.propose(command).await.map(|applied| applied.outcome).map_err(failure)
+    }
+
+    async fn barrier(&self) -> Result<(), ProposeFailure> {
+        self.0.barrier().await.map(|_| ()).map_err(failure)
+    }
+
+    async fn wait_applied(&self, index: u64, limit: Duration) -> bool {
+        self.0.wait_applied(index, limit).await.is_ok()
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.0.applied_index()
     }
 
     fn is_leader(&self) -> bool {
         self.0.is_leader()
     }
 
+    fn standing(&self) -> Result<(), String> {
+        match self.0.standing() {
+            Standing::Ready => Ok(()),
+            Standing::Waiting(reason) | Standing::CatchingUp(reason) => Err(reason),
+        }
+    }
+
     fn readiness(&self) -> Result<(), String> {
-        if self.0.is_ready() { Ok(()) } else { Err("no leader, or the state is not caught up".to_owned()) }
+        self.standing()?;
+        if self.0.is_ready() { Ok(()) } else { Err("no leader is known".to_owned()) }
+    }
+}
+
+fn failure(error: ProposeError) -> ProposeFailure {
+    match error {
+        ProposeError::NoLeader => ProposeFailure::NoLeader,
+        ProposeError::NoQuorum => ProposeFailure::NoQuorum,
+        ProposeError::TooLarge { .. } => ProposeFailure::TooLarge,
+        ProposeError::DiskFull => ProposeFailure::DiskFull,
+        ProposeError::NotYetSupported { needed, level } => ProposeFailure::NotYetSupported { needed, level },
+        ProposeError::Halted => ProposeFailure::Halted,
     }
 }

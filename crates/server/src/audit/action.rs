@@ -80,6 +80,11 @@ words! {
     LockoutLift = "lockout.lift",
     MetricsRead = "metrics.read",
     ClusterInitialize = "cluster.initialize",
+    ClusterRead = "cluster.read",
+    ClusterAddNode = "cluster.add_node",
+    ClusterPromoteNode = "cluster.promote_node",
+    ClusterRemoveNode = "cluster.remove_node",
+    ClusterStepDown = "cluster.step_down",
     Unknown = "unknown",
 }
 

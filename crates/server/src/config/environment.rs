@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use hyperion_vault_api::text::SecretText;
+use hyperion_vault_core::state::FEATURE_LEVEL;
 use zeroize::Zeroizing;
 
 use super::error::{SettingError, Warning, shown};
@@ -22,6 +23,9 @@ pub const SECRET_FILE_BYTES_MAX: usize = 65_536;
 /// What the names of our settings begin with, but for those that deployments already know otherwise.
 const PREFIX: &str = "VAULT_";
 const FILE_SUFFIX: &str = "_FILE";
+
+/// By which a test makes a debug build stand for an earlier one. No setting: a release build doesn't know it.
+const PRETEND_FEATURE_LEVEL: &str = "HYPERION_VAULT_PRETEND_FEATURE_LEVEL";
 
 /// Reads a secret's file: the `read_file` of [`super::Settings::from_env`] for real use.
 ///
@@ -46,6 +50,7 @@ pub fn read_secret_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 pub(super) struct Environment {
     /// `None`: given as a file that couldn't be read, which has been noted.
     given: BTreeMap<&'static str, Option<Zeroizing<Vec<u8>>>>,
+    pretended_feature_level: Option<u32>,
     errors: Vec<SettingError>,
     warnings: Vec<Warning>,
 }
@@ -63,6 +68,8 @@ impl Environment {
                 // As getenv(3) does: the first of two of the same name counts.
                 let value = Zeroizing::new(value.into_encoded_bytes());
                 env.given.entry(setting.name).or_insert(Some(value));
+            } else if cfg!(debug_assertions) && name == PRETEND_FEATURE_LEVEL {
+                env.pretend(&value);
             } else if let Some(setting) = secret_by_file_name(name) {
                 files.push((setting, PathBuf::from(value)));
             } else if name.starts_with(PREFIX) {
@@ -73,6 +80,20 @@ impl Environment {
             env.take_file(setting, &path, &mut read_file);
         }
         env
+    }
+
+    fn pretend(&mut self, level: &OsStr) {
+        let level = level.to_str().and_then(|level| level.parse().ok());
+        let known = level.filter(|level| (1..=FEATURE_LEVEL).contains(level));
+        if known.is_none() {
+            let reason = format!("is not a number from 1 to {FEATURE_LEVEL}");
+            self.errors.push(SettingError { name: PRETEND_FEATURE_LEVEL.to_owned(), reason });
+        }
+        self.pretended_feature_level = known;
+    }
+
+    pub(super) fn pretended_feature_level(&self) -> Option<u32> {
+        self.pretended_feature_level
     }
 
     fn take_file(

@@ -1,6 +1,8 @@
 //! What is wrong with the settings, and what is only doubtful.
 
-use super::table::{BOOTSTRAP_TOKEN, LOCAL_MASTER_KEY, TRUST_PROXY, TRUSTED_PROXIES};
+use super::table::{
+    BOOTSTRAP_TOKEN, CLUSTER_SECRET, LOCAL_MASTER_KEY, PEERS, RAFT_TLS, TRUST_PROXY, TRUSTED_PROXIES,
+};
 use super::{access::BOOTSTRAP_TOKEN_BYTES_ADVISED, table::ALLOWED_IPS};
 
 /// Longest part of a value that a message shows, in characters.
@@ -44,6 +46,18 @@ pub enum Warning {
         "secrets and tokens travel unencrypted: neither TLS nor a loopback address nor a trusted proxy is set"
     )]
     PlainHttp,
+    #[error(
+        "{}=off: whoever reaches a node's port in {} can read, change and delete everything in the vault",
+        RAFT_TLS.name,
+        PEERS.name
+    )]
+    PlainRaft,
+    #[error(
+        "{}: names this node alone, and without {} no other can ever join it",
+        PEERS.name,
+        CLUSTER_SECRET.name
+    )]
+    AloneForGood,
 }
 
 /// A value as a message may show it: quoted, on one line, cut short.

@@ -19,8 +19,7 @@ impl Storage {
         if state.file_name().is_none() && env.is_given(&DB_PATH) && !state.as_os_str().is_empty() {
             env.refuse(&DB_PATH, "does not end in the name of a file");
         }
-        // Joining an absolute path takes it as it is.
-        Storage { state_file: data_dir.join(state) }
+        Storage { state_file: state_file(&data_dir, Some(&state)) }
     }
 
     /// The directory that holds the state file; never empty.
@@ -31,4 +30,12 @@ impl Storage {
             _ => Path::new("."),
         }
     }
+}
+
+/// The file of the replicated state of a node with this data directory.
+#[must_use]
+pub fn state_file(data_dir: &Path, db_path: Option<&Path>) -> PathBuf {
+    let default = DB_PATH.default.value().unwrap_or_default();
+    // Joining an absolute path takes it as it is.
+    data_dir.join(db_path.unwrap_or(Path::new(default)))
 }

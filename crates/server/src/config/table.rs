@@ -248,7 +248,43 @@ pub const PEERS: Setting = Setting {
     name: "VAULT_PEERS",
     values: Values::List("`id=host:port`"),
     default: Default::Unset("a cluster of one"),
-    doc: "Members of the cluster. This version runs one node: leave it empty or name this node alone.",
+    doc: "Members that form the cluster and the addresses they reach each other at, this node among them; the same on every node. A node listens on the port of its own entry, on its own address only if that is given as a number.",
+};
+pub const CLUSTER_SECRET: Setting = Setting {
+    name: "VAULT_CLUSTER_SECRET",
+    values: Values::Secret,
+    default: Default::Unset("in local mode, derived from the master key"),
+    doc: "What the nodes know each other by, the same on every node: at least 16 random bytes, better 32.",
+};
+pub const RAFT_TLS: Setting = Setting {
+    name: "VAULT_RAFT_TLS",
+    values: Values::Words(&["on", "off"]),
+    default: Default::Is("on"),
+    doc: "Whether the nodes speak TLS with each other. `off` only where the network itself keeps everybody else out.",
+};
+pub const RAFT_TLS_CERT: Setting = Setting {
+    name: "VAULT_RAFT_TLS_CERT",
+    values: Values::Path,
+    default: Default::Unset("certificates are derived from the cluster secret"),
+    doc: "This node's certificate chain towards the others, PEM, in place of a cluster secret. Its DNS name is `node-<id>.hyperion-vault.internal`.",
+};
+pub const RAFT_TLS_KEY: Setting = Setting {
+    name: "VAULT_RAFT_TLS_KEY",
+    values: Values::Path,
+    default: Default::Unset("as for `VAULT_RAFT_TLS_CERT`"),
+    doc: "Private key to `VAULT_RAFT_TLS_CERT`, PEM.",
+};
+pub const RAFT_TLS_CA: Setting = Setting {
+    name: "VAULT_RAFT_TLS_CA",
+    values: Values::Path,
+    default: Default::Unset("as for `VAULT_RAFT_TLS_CERT`"),
+    doc: "Authorities, PEM, one of which must have issued every node's certificate.",
+};
+pub const READ_CONSISTENCY: Setting = Setting {
+    name: "VAULT_READ_CONSISTENCY",
+    values: Values::Words(&["local", "linearizable"]),
+    default: Default::Is("local"),
+    doc: "Whether a read answers from what this node has, or makes sure first that it has everything acknowledged by now. A request can ask for its own with `?consistency=`.",
 };
 pub const LOG: Setting = Setting {
     name: "VAULT_LOG",
@@ -290,6 +326,12 @@ pub const TABLE: &[&Setting] = &[
     &ROTATION_POLL_SECS,
     &NODE_ID,
     &PEERS,
+    &CLUSTER_SECRET,
+    &RAFT_TLS,
+    &RAFT_TLS_CERT,
+    &RAFT_TLS_KEY,
+    &RAFT_TLS_CA,
+    &READ_CONSISTENCY,
     &LOG,
     &LOG_FORMAT,
 ];

@@ -9,6 +9,8 @@ use hyperion_vault_core::client_address::ProxyTrust;
 
 use super::*;
 
+mod cluster;
+
 const NO_FILES: fn(&Path) -> io::Result<Zeroizing<Vec<u8>>> = |_| Err(io::ErrorKind::NotFound.into());
 
 /// 32 bytes in base64.
@@ -55,7 +57,10 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!((lockout.failures_max, lockout.window.get(), lockout.lockout.get()), (5, 300, 900));
     assert_eq!(settings.audit, AuditConfig::at("./audit/audit.jsonl"));
     assert_eq!(settings.workers.rotation_poll.get(), 15);
-    assert_eq!(settings.node.id, 1);
+    assert_eq!((settings.node.id, settings.node.peers.len()), (1, 0));
+    assert_eq!(settings.node.read_consistency, Consistency::Local);
+    assert_eq!(settings.node.pretended_feature_level, None);
+    assert!(settings.peer_security.is_none());
     assert_eq!(settings.log, Log { filter: "info".into(), format: LogFormat::Text });
 }
 
@@ -338,21 +343,6 @@ fn unknown_names_are_warned_of_with_the_nearest_known_one() {
     }
     let others = warnings(&[("PATH", "/bin"), ("NODE_NAME", "a"), ("MY_VAULT_X", "b")]);
     assert!(others.iter().all(|warning| !matches!(warning, Warning::UnknownSetting { .. })));
-}
-
-#[test]
-fn one_node_is_all_this_version_runs() {
-    assert_eq!(settings(&[("NODE_ID", "7"), ("VAULT_PEERS", "7=a:8300")]).node.id, 7);
-    assert_eq!(settings(&[("VAULT_PEERS", "")]).node.id, 1);
-    for (peers, reason) in [
-        ("1=a:8300,2=b:8300", "names more than one node; this version runs a cluster of one"),
-        ("2=b:8300", "names node 2 alone, but NODE_ID is 1"),
-        ("a:8300", "\"a:8300\" is not id=host:port"),
-        ("0=a:8300", "\"0=a:8300\" does not begin with a node number"),
-        ("1=a", "\"1=a\" has no port; write host:port"),
-    ] {
-        assert_eq!(refusals(&[("VAULT_PEERS", peers)]), [format!("VAULT_PEERS: {reason}")]);
-    }
 }
 
 #[test]

@@ -14,8 +14,12 @@ use zeroize::Zeroizing;
 
 use super::body::{BodyLimits, read_body};
 use super::error::Refused;
+use crate::config::Consistency;
 use crate::failure::Failure;
 use crate::trail::Trail;
+
+/// The parameter of every read of the state.
+const CONSISTENCY: &str = "consistency";
 
 /// One request.
 pub(super) struct Call {
@@ -25,6 +29,8 @@ pub(super) struct Call {
     pub(super) parameter: String,
     pub(super) headers: HeaderMap,
     pub(super) query: Option<String>,
+    /// Whether `?consistency=` is one of its parameters.
+    pub(super) takes_consistency: bool,
     pub(super) body: Option<Body>,
 }
 
@@ -73,6 +79,21 @@ impl Call {
         Ok(Some(VersionNumber::new(version)))
     }
 
+    /// Takes `?consistency=` out of the parameters, where it is one.
+    pub(super) fn take_consistency(&mut self) -> Result<Option<Consistency>, Failure> {
+        let query = self.query.clone().unwrap_or_default();
+        let (own, rest): (Vec<_>, Vec<_>) =
+            query.split('&').partition(|pair| self.takes_consistency && name_of(pair) == CONSISTENCY);
+        let [word] = own.as_slice() else {
+            return if own.is_empty() { Ok(None) } else { Err(stands_twice()) };
+        };
+        let word = decode(word.split_once('=').map_or("", |(_, value)| value))?;
+        let consistency = Consistency::parse(&word)
+            .ok_or_else(|| Failure::Invalid("consistency must be local or linearizable".to_owned()))?;
+        self.query = Some(rest.join("&"));
+        Ok(Some(consistency))
+    }
+
     /// The parameters of the query string, each of which must be one of `known` and stand there once.
     pub(super) fn query<const N: usize>(&self, known: [&str; N]) -> Result<[Option<String>; N], Failure> {
         let mut values = [const { None }; N];
@@ -82,8 +103,8 @@ impl Call {
             let slot = known.iter().position(|known| *known == name).and_then(|index| values.get_mut(index));
             match slot {
                 Some(slot @ None) => *slot = Some(decode(value)?),
-                Some(_) => return Err(Failure::Invalid("a query parameter stands twice".to_owned())),
-                None => return Err(unknown_parameter(&known)),
+                Some(_) => return Err(stands_twice()),
+                None => return Err(self.unknown_parameter(&known)),
             }
         }
         Ok(values)
@@ -93,9 +114,19 @@ impl Call {
     pub(super) fn no_query(&self) -> Result<(), Failure> {
         self.query([]).map(|_: [Option<String>; 0]| ())
     }
+
+    fn unknown_parameter(&self, known: &[&str]) -> Failure {
+        let consistency = self.takes_consistency.then_some(CONSISTENCY);
+        let known: Vec<_> = known.iter().copied().chain(consistency).collect();
+        Failure::Invalid(match known.as_slice() {
+            [] => "this path takes no query parameters".to_owned(),
+            known => format!("unknown query parameter; known are {}", known.join(", ")),
+        })
+    }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+/// The header's value, if it is there once.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     values.next().is_none().then_some(first.as_bytes())
@@ -106,11 +137,12 @@ fn is_json(content_type: &[u8]) -> bool {
     content_type.get(..end).is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"application/json"))
 }
 
-fn unknown_parameter(known: &[&str]) -> Failure {
-    Failure::Invalid(match known {
-        [] => "this path takes no query parameters".to_owned(),
-        known => format!("unknown query parameter; known are {}", known.join(", ")),
-    })
+fn name_of(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+fn stands_twice() -> Failure {
+    Failure::Invalid("a query parameter stands twice".to_owned())
 }
 
 fn decode(value: &str) -> Result<String, Failure> {

@@ -108,7 +108,7 @@ fn failure_status(failure: &Failure) -> StatusCode {
         Failure::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
         Failure::NotFound(_) => StatusCode::NOT_FOUND,
         Failure::Conflict(_) => StatusCode::CONFLICT,
-        Failure::Precondition { .. } => StatusCode::PRECONDITION_FAILED,
+        Failure::Precondition { .. } | Failure::Behind { .. } => StatusCode::PRECONDITION_FAILED,
         Failure::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }

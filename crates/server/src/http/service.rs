@@ -1,4 +1,5 @@
-//! What every request goes through: its address, the lockout, the endpoint, the record, the headers.
+//! What every request goes through: its address, the lockout, a state to answer from, the endpoint, the record, the
+//! headers.
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -15,13 +16,17 @@ use hyperion_vault_core::client_address::{ProxyTrust, resolve as resolve_client}
 
 use super::call::Call;
 use super::error::{Refused, unrecorded};
+use super::freshness::{self, X_VAULT_INDEX};
 use super::route::{Resolved, resolve};
 use super::serve::Peer;
-use super::{admin, answer, probes, roles, secrets, tokens};
+use super::{admin, answer, cluster, probes, roles, secrets, tokens};
 use crate::access::{Access, LockoutGuard};
 use crate::audit::{Action, AuditLog, Outcome};
+use crate::cluster::Cluster;
+use crate::config::Consistency;
 use crate::failure::Failure;
 use crate::readiness::Readiness;
+use crate::replica::Replica;
 use crate::request_id::RequestIds;
 use crate::roles::Roles;
 use crate::secrets::Secrets;
@@ -39,6 +44,10 @@ pub struct Api {
     pub secrets: Arc<Secrets>,
     pub roles: Roles,
     pub tokens: Tokens,
+    pub cluster: Cluster,
+    pub replica: Arc<Replica>,
+    /// Of a read that doesn't say.
+    pub read_consistency: Consistency,
     pub audit: Arc<AuditLog>,
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
@@ -70,6 +79,8 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Read now that the answer is made, so that it is never lower than what the answer shows.
+    headers.insert(X_VAULT_INDEX, HeaderValue::from(api.replica.applied_index()));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(X_REQUEST_ID, value);
     }
@@ -89,6 +100,7 @@ async fn serve_recorded(api: &Api, request: Request, resolved: Resolved, request
         parameter: String::new(),
         headers: parts.headers,
         query: parts.uri.query().map(str::to_owned),
+        takes_consistency: false,
         body: Some(body),
     };
     let route = note_route(&mut call, resolved);
@@ -116,6 +128,7 @@ fn note_route(call: &mut Call, resolved: Resolved) -> Result<&'static Route, Ref
                 call.trail.about(&parameter);
             }
             call.parameter = parameter;
+            call.takes_consistency = route.endpoint.takes_consistency();
             Ok(route)
         }
         Resolved::NoSuchPath => Err(Refused::NoSuchPath),
@@ -129,7 +142,9 @@ async fn admit(
     route: Result<&'static Route, Refused>,
 ) -> Result<Response, Refused> {
     api.lockouts.check(call.client)?;
-    let answered = AssertUnwindSafe(dispatch(api, route?, call)).catch_unwind().await;
+    let route = route?;
+    freshness::ensure(api, call).await?;
+    let answered = AssertUnwindSafe(dispatch(api, route, call)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| Err(Failure::internal("a handler panicked").into()));
     if counts_as_failure(&answered) {
         api.lockouts.record_failure(call.client);
@@ -196,6 +211,11 @@ async fn dispatch(api: &Api, route: &Route, call: &mut Call) -> Result<Response,
         Endpoint::ReadAudit => admin::read_audit(api, call).await,
         Endpoint::ListLockouts => admin::list_lockouts(api, call).await,
         Endpoint::LiftLockout => admin::lift_lockout(api, call).await,
+        Endpoint::ReadCluster => cluster::read(api, call).await,
+        Endpoint::AddNode => cluster::add_node(api, call).await,
+        Endpoint::PromoteNode => cluster::promote_node(api, call).await,
+        Endpoint::RemoveNode => cluster::remove_node(api, call).await,
+        Endpoint::StepDown => cluster::step_down(api, call).await,
         Endpoint::Metrics => probes::metrics(api, call).await,
         Endpoint::Health => Ok(probes::health()),
         Endpoint::Ready => Ok(probes::ready(api).await),
@@ -225,6 +245,11 @@ fn action(endpoint: Endpoint) -> Action {
         Endpoint::ReadAudit => Action::AuditRead,
         Endpoint::ListLockouts => Action::LockoutList,
         Endpoint::LiftLockout => Action::LockoutLift,
+        Endpoint::ReadCluster => Action::ClusterRead,
+        Endpoint::AddNode => Action::ClusterAddNode,
+        Endpoint::PromoteNode => Action::ClusterPromoteNode,
+        Endpoint::RemoveNode => Action::ClusterRemoveNode,
+        Endpoint::StepDown => Action::ClusterStepDown,
         Endpoint::Metrics => Action::MetricsRead,
         Endpoint::Health | Endpoint::Ready => Action::Unknown,
     }

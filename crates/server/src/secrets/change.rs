@@ -1,15 +1,16 @@
 //! Creating, changing and deleting secrets.
 
+use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::{Action, SecretPermit};
 use hyperion_vault_core::secret::{SealedVersion, Secret, VersionNumber};
 use hyperion_vault_core::state::command::{CreateSecret, DeleteSecret, UpdateSecret};
 use hyperion_vault_core::state::table::secrets;
-use hyperion_vault_core::state::{Command, Effect, Refusal};
+use hyperion_vault_core::state::{Command, Effect, Refusal, StateFault};
+use tokio::time::Instant;
 
-use super::{CHANGE_ATTEMPTS_MAX, NewMaterial, NewSecret, Opened, SecretChange, Secrets};
+use super::{CHANGE_RETRIED_FOR, NewMaterial, NewSecret, Opened, SecretChange, Secrets};
 use crate::failure::Failure;
 use crate::ports::View;
-use crate::replica::ChangeFailure;
 use crate::trail::Trail;
 
 impl Secrets {
@@ -25,9 +26,7 @@ impl Secrets {
     ) -> Result<Opened, Failure> {
         let name = permit.name_for(Action::Create)?;
         let _lock = self.replica.lock_name(name).await;
-        if secrets::get(&*self.replica.view(), name)?.is_some() {
-            return Err(Refusal::SecretExists.into());
-        }
+        self.replica.consult(|view| untaken(view, name)).await??;
         let material = new.material.complete(new.kind, || self.sealing.generate())?;
         let id = self.sealing.new_id();
         let sealed = self.sealing.seal(name, &id, VersionNumber::FIRST, &material).await?;
@@ -58,17 +57,16 @@ impl Secrets {
     ) -> Result<Secret, Failure> {
         let name = permit.name_for(Action::Update)?;
         let _lock = self.replica.lock_name(name).await;
-        for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let view = self.replica.view();
-            let secret = secrets::get(&*view, name)?.ok_or(Refusal::SecretNotFound)?;
-            change.check_against(&secret)?;
+        let give_up_at = Instant::now() + CHANGE_RETRIED_FOR;
+        while Instant::now() < give_up_at {
+            let (view, secret) = self.replica.consult(|view| changeable(view, name, &change)).await??;
             let sealed = match &change.material {
                 Some(material) => Some(self.seal_next(&view, &secret, material).await?),
                 None => None,
             };
             match self.replica.change(update_command(&secret, &change, sealed), trail).await {
                 Ok(effect) => return changed_secret(effect),
-                Err(ChangeFailure::Refused(Refusal::VersionConflict { .. })) => {}
+                Err(failure) if failure.is_race() => {}
                 Err(other) => return Err(other.into()),
             }
         }
@@ -100,6 +98,20 @@ impl Secrets {
         let material = material.carry_over(current.as_ref())?;
         self.sealing.seal(&secret.name, &secret.id, secret.current.next(), &material).await
     }
+}
+
+fn untaken(view: &View, name: &SecretName) -> Result<Result<(), Refusal>, StateFault> {
+    Ok(if secrets::get(&**view, name)?.is_none() { Ok(()) } else { Err(Refusal::SecretExists) })
+}
+
+/// The secret, if it is one that the change can be made to, and the view that it is from.
+fn changeable(
+    view: &View,
+    name: &SecretName,
+    change: &SecretChange,
+) -> Result<Result<(View, Secret), Failure>, StateFault> {
+    let Some(secret) = secrets::get(&**view, name)? else { return Ok(Err(Refusal::SecretNotFound.into())) };
+    Ok(change.check_against(&secret).map(|()| (View::clone(view), secret)))
 }
 
 fn update_command(secret: &Secret, change: &SecretChange, sealed: Option<SealedVersion>) -> Command {

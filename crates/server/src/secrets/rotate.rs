@@ -1,18 +1,19 @@
 //! Rotating automatic secrets.
 
+use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::{Action, SecretPermit};
 use hyperion_vault_core::secret::{Secret, SecretFormat, SecretKind};
 use hyperion_vault_core::state::command::RotateSecret;
 use hyperion_vault_core::state::table::secrets;
-use hyperion_vault_core::state::{Command, Refusal};
+use hyperion_vault_core::state::{Command, Refusal, StateFault};
 use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_crypto::Material;
+use tokio::time::Instant;
 
 use super::change::changed_secret;
-use super::{CHANGE_ATTEMPTS_MAX, Opened, Secrets};
+use super::{CHANGE_RETRIED_FOR, Opened, Secrets};
 use crate::failure::Failure;
 use crate::ports::View;
-use crate::replica::ChangeFailure;
 use crate::trail::Trail;
 
 impl Secrets {
@@ -23,9 +24,9 @@ impl Secrets {
     pub async fn rotate(&self, permit: SecretPermit, trail: &mut Trail) -> Result<Opened, Failure> {
         let name = permit.name_for(Action::Rotate)?;
         let _lock = self.replica.lock_name(name).await;
-        for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let view = self.replica.view();
-            let secret = secrets::get(&*view, name)?.ok_or(Refusal::SecretNotFound)?;
+        let give_up_at = Instant::now() + CHANGE_RETRIED_FOR;
+        while Instant::now() < give_up_at {
+            let (view, secret) = self.replica.consult(|view| rotatable(view, name)).await??;
             if let Some(rotated) = self.rotate_once(&view, secret, trail).await? {
                 return Ok(rotated);
             }
@@ -62,9 +63,6 @@ impl Secrets {
         secret: Secret,
         trail: &mut Trail,
     ) -> Result<Option<Opened>, Failure> {
-        if secret.kind != SecretKind::Automatic {
-            return Err(Refusal::NotAutomatic.into());
-        }
         let material = self.rotated_material(view, &secret).await?;
         let next = secret.current.next();
         let sealed = self.sealing.seal(&secret.name, &secret.id, next, &material).await?;
@@ -79,7 +77,7 @@ impl Secrets {
                 let secret = changed_secret(effect)?;
                 Ok(Some(Opened { version: secret.current, created_at: secret.updated_at, secret, material }))
             }
-            Err(ChangeFailure::Refused(Refusal::VersionConflict { .. })) => Ok(None),
+            Err(failure) if failure.is_race() => Ok(None),
             Err(other) => Err(other.into()),
         }
     }
@@ -96,4 +94,13 @@ impl Secrets {
             },
         }
     }
+}
+
+/// The secret, if it is one that is rotated, and the view that it is from.
+fn rotatable(view: &View, name: &SecretName) -> Result<Result<(View, Secret), Refusal>, StateFault> {
+    Ok(match secrets::get(&**view, name)? {
+        Some(secret) if secret.kind == SecretKind::Automatic => Ok((View::clone(view), secret)),
+        Some(_) => Err(Refusal::NotAutomatic),
+        None => Err(Refusal::SecretNotFound),
+    })
 }

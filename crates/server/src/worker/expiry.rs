@@ -10,7 +10,7 @@ use hyperion_vault_core::state::table::expiry_due::{self, ExpiryDue};
 use hyperion_vault_core::state::{Command, Effect, Outcome as Applied, preview};
 use hyperion_vault_core::time::Timestamp;
 
-use super::supervisor::Job;
+use super::supervisor::{Job, Place};
 use crate::audit::{Action, AuditLog, AuditUnavailable, Outcome};
 use crate::failure::Failure;
 use crate::ports::View;
@@ -38,6 +38,10 @@ impl Job for Expiry {
         "expiry"
     }
 
+    fn place(&self) -> Place {
+        Place::Leader
+    }
+
     async fn round(&self) -> Duration {
         match self.remove_expired().await {
             Ok(pause) => pause,
@@ -59,7 +63,8 @@ impl Expiry {
         drop(view);
         let more = due.len() > COMMAND_ITEMS_MAX;
         due.truncate(COMMAND_ITEMS_MAX);
-        if !due.is_empty() {
+        // Another leader finds the same to be due: only one of the two records it as done.
+        if !due.is_empty() && self.replica.is_leader() {
             self.remove(due).await?;
         }
         Ok(match next {

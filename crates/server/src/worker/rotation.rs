@@ -12,7 +12,7 @@ use hyperion_vault_core::state::table::rotation_due::{self, RotationDue};
 use hyperion_vault_core::time::{Seconds, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::supervisor::Job;
+use super::supervisor::{Job, Place};
 use crate::audit::{Action, AuditLog, Outcome};
 use crate::failure::Failure;
 use crate::replica::Replica;
@@ -51,6 +51,10 @@ impl Job for Rotation {
         "rotation"
     }
 
+    fn place(&self) -> Place {
+        Place::Leader
+    }
+
     async fn round(&self) -> Duration {
         match self.rotate_due().await {
             Ok(pause) => pause,
@@ -78,7 +82,7 @@ impl Rotation {
             stream::iter(due_now)
                 .for_each_concurrent(ROTATIONS_AT_ONCE, |entry| self.rotate_unless_stopping(entry, now))
                 .await;
-            let more = page.len() == PAGE_SECRETS && !self.stop.is_cancelled();
+            let more = page.len() == PAGE_SECRETS && self.goes_on();
             last = page.into_iter().next_back().filter(|last| more && last.at <= now);
             if last.is_none() {
                 return Ok(next.map_or(NOTHING_DUE, |at| Duration::from_millis(at.ms_since(now))));
@@ -87,9 +91,13 @@ impl Rotation {
     }
 
     async fn rotate_unless_stopping(&self, due: &RotationDue, now: Timestamp) {
-        if self.replica.is_leader() && !self.stop.is_cancelled() {
+        if self.goes_on() {
             self.rotate(due, now).await;
         }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.replica.is_leader() && !self.stop.is_cancelled()
     }
 
     async fn rotate(&self, due: &RotationDue, now: Timestamp) {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hyperion_vault_core::state::Command;
 use hyperion_vault_core::state::command::TouchTokens;
 
-use super::supervisor::Job;
+use super::supervisor::{Job, Place};
 use crate::access::TokenUses;
 use crate::replica::Replica;
 
@@ -24,6 +24,11 @@ pub struct TokenUsage {
 impl Job for TokenUsage {
     fn name(&self) -> &'static str {
         "token use"
+    }
+
+    /// A use is known to the node that saw it.
+    fn place(&self) -> Place {
+        Place::EveryNode
     }
 
     /// A use that can't be replicated is forgotten: the token's next one comes soon enough.

@@ -8,6 +8,7 @@ mod audit_log;
 mod audit_outage;
 mod audit_query;
 mod audit_tamper;
+mod behind;
 mod connection;
 mod hardening;
 mod tamper;

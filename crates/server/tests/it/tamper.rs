@@ -78,14 +78,31 @@ impl Consensus for Disk {
 
     async fn propose(&self, command: Command) -> Result<Outcome, ProposeFailure> {
         let mut rows = self.rows();
-        let outcome = apply(&Proposal { stamp: Timestamp::from_unix_ms(START_MS), command, origin: None }, &mut rows);
+        let outcome =
+            apply(&Proposal { stamp: Timestamp::from_unix_ms(START_MS), command, origin: None }, &mut rows);
         self.kept.lock().unwrap().push(Arc::new(rows.clone()));
         self.overwrite(rows);
         Ok(outcome.unwrap())
     }
 
+    async fn barrier(&self) -> Result<(), ProposeFailure> {
+        Ok(())
+    }
+
+    async fn wait_applied(&self, _index: u64, _limit: Duration) -> bool {
+        true
+    }
+
+    fn applied_index(&self) -> u64 {
+        0
+    }
+
     fn is_leader(&self) -> bool {
         true
+    }
+
+    fn standing(&self) -> Result<(), String> {
+        Ok(())
     }
 
     fn readiness(&self) -> Result<(), String> {

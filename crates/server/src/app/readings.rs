@@ -1,0 +1,117 @@
+//! The figures that the audit log, the cache, the storage and consensus keep for themselves.
+
+use std::sync::Arc;
+
+use hyperion_vault_core::state::table::meta;
+use hyperion_vault_kms::{CachedKeys, LocalProvider};
+use hyperion_vault_raft::{MemberStatus, Node};
+
+use crate::audit::AuditLog;
+use crate::telemetry::{Figure, Reading};
+
+type Keys = CachedKeys<LocalProvider>;
+
+/// All of them.
+pub(super) fn readings(audit: &Arc<AuditLog>, keys: &Arc<Keys>, node: &Arc<Node>) -> Vec<Reading> {
+    let parts = of_audit(audit).into_iter().chain(of_keys(keys));
+    parts.chain(of_storage(node)).chain(of_consensus(node)).collect()
+}
+
+fn of_audit(audit: &Arc<AuditLog>) -> [Reading; 4] {
+    [
+        counter("audit_records", "Audit records written", audit, |audit| audit.stats().records),
+        counter("audit_groups", "Writes of audit records", audit, |audit| audit.stats().groups),
+        counter("audit_syncs", "Syncs of the audit log", audit, |audit| audit.stats().syncs),
+        counter("audit_failures", "Failed writes of the audit log", audit, |audit| audit.stats().failures),
+    ]
+}
+
+fn of_keys(keys: &Arc<Keys>) -> [Reading; 4] {
+    [
+        gauge("data_key_cache_entries", "Data keys in memory", keys, |keys| {
+            Some(signed(keys.stats().entries))
+        }),
+        counter("data_key_cache_hits", "Data keys found in memory", keys, |keys| keys.stats().hits),
+        counter("data_key_cache_misses", "Data keys not in memory", keys, |keys| keys.stats().misses),
+        counter("kms_unwraps", "Data keys unwrapped by the KMS", keys, |keys| keys.stats().provider_calls),
+    ]
+}
+
+fn of_storage(node: &Arc<Node>) -> [Reading; 7] {
+    [
+        counter("raft_log_syncs", "Syncs of the Raft log", node, |node| node.stats().log_syncs.get()),
+        counter("raft_log_batches", "Batches of the Raft log", node, |node| node.stats().log_batches.get()),
+        counter("raft_entries_applied", "Entries applied", node, |node| node.stats().entries_applied.get()),
+        counter("state_syncs", "Syncs of the state file", node, |node| node.stats().state_syncs.get()),
+        counter("state_views", "Views of the state published", node, |node| {
+            node.stats().views_published.get()
+        }),
+        counter("state_checkpoints", "Checkpoints of the state", node, |node| node.stats().checkpoints.get()),
+        counter("snapshots", "Snapshots built", node, |node| node.stats().snapshots.get()),
+    ]
+}
+
+fn of_consensus(node: &Arc<Node>) -> [Reading; 8] {
+    [
+        gauge("raft_term", "Latest term seen", node, |node| Some(signed(node.status().term))),
+        gauge("raft_is_leader", "1 on the node that leads, else 0", node, |node| {
+            Some(i64::from(node.is_leader()))
+        }),
+        gauge("raft_applied_index", "Last entry applied", node, |node| Some(signed(node.applied_index()))),
+        gauge("raft_apply_lag", "Entries known to be committed and not applied", node, |node| {
+            let committed = node.status().committed_index?;
+            Some(signed(committed.saturating_sub(node.applied_index())))
+        }),
+        gauge("cluster_members", "Members of the cluster", node, |node| {
+            Some(length(node.cluster().nodes.len()))
+        }),
+        gauge(
+            "cluster_members_reachable",
+            "Members that were heard lately, this one included",
+            node,
+            |node| {
+                let reachable = node.cluster().nodes.into_iter().filter(|member| member.reachable);
+                Some(length(reachable.count()))
+            },
+        ),
+        gauge("clock_skew_ms", "This node's clock before (+) or behind (-) the cluster's", node, |node| {
+            own(node)?.clock_skew_ms
+        }),
+        gauge("feature_level", "Level of the commands that the cluster uses", node, |node| {
+            meta::feature_level(&*node.view()).ok().map(i64::from)
+        }),
+    ]
+}
+
+fn own(node: &Node) -> Option<MemberStatus> {
+    let own_id = node.status().node_id;
+    node.cluster().nodes.into_iter().find(|member| member.node_id == own_id)
+}
+
+fn counter<T: Send + Sync + 'static>(
+    name: &'static str,
+    help: &'static str,
+    source: &Arc<T>,
+    read: fn(&T) -> u64,
+) -> Reading {
+    let source = Arc::clone(source);
+    Reading { name, help, read: Box::new(move || Some(Figure::Counter(read(&source)))) }
+}
+
+fn gauge<T: Send + Sync + 'static>(
+    name: &'static str,
+    help: &'static str,
+    source: &Arc<T>,
+    read: fn(&T) -> Option<i64>,
+) -> Reading {
+    let source = Arc::clone(source);
+    Reading { name, help, read: Box::new(move || read(&source).map(Figure::Gauge)) }
+}
+
+fn signed(figure: u64) -> i64 {
+    i64::try_from(figure).unwrap_or(i64::MAX)
+}
+
+fn length(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
