@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::admission::{self, Callee};
 pub(crate) use super::admission::{Admission, CallKind};
+use super::candidacy::{is_unrecorded_single, may_stand};
 use super::clock::ClusterClock;
 use super::identity::Boot;
 use super::judgement::{PeerMemory, judge};
@@ -109,6 +110,13 @@ impl Roster {
     /// Whether this node knows of any members: it is part of a cluster then.
     pub(crate) fn is_member(&self) -> bool {
         self.table().membership.membership().nodes().next().is_some()
+    }
+
+    /// Whether this node may stand for election.
+    pub(crate) fn may_stand(&self) -> bool {
+        let membership = self.membership();
+        let unrecorded = self.configured.len() < 2 && is_unrecorded_single(self.node_id, &membership);
+        unrecorded || may_stand(self.node_id, &self.boot, &membership)
     }
 
     /// Changes with everything that is learned of a peer.

@@ -15,7 +15,6 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::Precondition;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::candidacy::may_stand;
 use super::change::COMMIT_TIMEOUT;
 use super::member::MemberNode;
 use super::peer::REACHABLE_WITHIN;
@@ -36,7 +35,7 @@ pub(crate) async fn run(participant: Arc<Participant>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        steward.keep_in_step();
+        steward.judge_candidacy();
         steward.look().await;
     }
 }
@@ -49,11 +48,10 @@ struct Steward {
 }
 
 impl Steward {
-    /// On every node: what admission and elections go by.
-    fn keep_in_step(&self) {
-        let Participant { raft, roster, boot, .. } = &*self.participant;
-        roster.set_last_log_id(raft.data_metrics().borrow_watched().last_log);
-        raft.runtime_config().elect(may_stand(roster.node_id, boot, &roster.membership()));
+    /// On every node, and before it first leads.
+    fn judge_candidacy(&self) {
+        let Participant { raft, roster, .. } = &*self.participant;
+        raft.runtime_config().elect(roster.may_stand());
     }
 
     async fn look(&mut self) {
