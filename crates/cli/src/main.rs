@@ -1,5 +1,6 @@
 //! `hyperion-vault`: the words on the terminal.
 
+mod cluster;
 mod server;
 
 use std::process::ExitCode;
@@ -18,11 +19,14 @@ struct Cli {
 enum Command {
     /// Run a vault
     Server(server::ServerArgs),
+    /// Repair a cluster
+    Cluster(cluster::ClusterArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Server(args) => server::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -70,7 +70,7 @@ fn read_settings(dev: Option<&DevVault>) -> anyhow::Result<(Settings, Vec<Warnin
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place from which the environment is handed on")]
-fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+pub(crate) fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os()
 }
 
