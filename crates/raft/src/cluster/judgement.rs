@@ -82,7 +82,8 @@ impl PeerMemory {
     /// Whether another start, with this answer, lacks what the remembered one had.
     fn exceeds(&self, answer: &BeatAnswer) -> bool {
         let Some(boot) = self.boot.filter(|boot| *boot != answer.boot) else { return false };
-        let forgot_vote = self.vote.is_some_and(|vote| answer.vote < vote);
+        // Whether a quorum granted the vote, a node may forget.
+        let forgot_vote = self.vote.is_some_and(|vote| answer.vote.leader_id < vote.leader_id);
         !boot.continues_as(&answer.boot) || answer.last_log_id < self.acknowledged || forgot_vote
     }
 }

@@ -36,6 +36,14 @@ fn a_later_start_that_has_everything_was_restarted() {
 }
 
 #[test]
+fn a_restart_may_forget_that_a_quorum_granted_its_vote() {
+    let (record, mut memory) = known();
+    memory.vote = Some(Vote::new_committed(3, 1));
+    let answer = says(boot(1, 5), Some(log_id(3, 90)), Vote::new(3, 1));
+    assert_eq!(judge(Some(&record), &memory, Some(CLUSTER), &answer), Verdict::Restarted);
+}
+
+#[test]
 fn another_disk_was_wiped_however_often_it_was_started() {
     for count in [1, 4, 5] {
         let answer = says(boot(2, count), Some(log_id(9, 900)), Vote::new(9, 1));

@@ -187,9 +187,14 @@ impl Roster {
         table.peers.iter().filter_map(|(id, peer)| Some((*id, peer.contact.clone()?))).collect()
     }
 
-    /// Looks at a node that isn't a member, until the invitation is dropped.
+    /// Looks at a node that isn't a member, until the invitation is dropped. What was heard of it before is
+    /// forgotten: it may be of a disk that it no longer has.
     pub(super) fn invite(self: &Arc<Self>, node_id: u64, address: String) -> Invitation {
         self.update(|table| drop(table.guests.insert(node_id, address)));
+        if let Some(peer) = self.table().peers.get_mut(&node_id) {
+            peer.contact = None;
+            peer.wake.notify_one();
+        }
         Invitation { roster: Arc::clone(self), node_id }
     }
 

@@ -1,5 +1,8 @@
 //! Several nodes of one cluster in one process, over real sockets.
 
+mod disks;
+mod membership;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
