@@ -148,6 +148,34 @@ fn the_production_start_of_the_readme_runs_as_it_is_written() {
     run(std::slice::from_ref(ask), home.path(), &[("VAULT_ADDR", &address)]);
 }
 
+#[test]
+fn three_nodes_come_from_pasting_the_clustering_document() {
+    if !has("curl") {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    let [api, raft] = free_decades();
+    let document = document("docs/clustering.md")
+        .replace("127.0.0.1:820", &format!("127.0.0.1:{api}"))
+        .replace("127.0.0.1:830", &format!("127.0.0.1:{raft}"));
+    let binaries = Path::new(env!("CARGO_BIN_EXE_hyperion-vault")).parent().unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binaries.display());
+    let demo = home.path().join("demo");
+    std::fs::create_dir(&demo).unwrap();
+    let variables = [("PATH", path.as_str()), ("DEMO", demo.to_str().unwrap())];
+    run(&examples(&document, "## Three nodes on one machine"), home.path(), &variables);
+    assert!(!demo.exists(), "the last commands clean up");
+}
+
+/// All but the last digit of two times three ports, which end in 1, 2 and 3 and were free a moment ago. Below those
+/// that the system gives to whoever asks for any.
+fn free_decades() -> [u16; 2] {
+    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = 1_100 + u16::try_from(std::process::id() % 1_000).unwrap();
+    let mut decades = (first..first + 1_000).filter(|decade| (1..=3).all(|node| free(decade * 10 + node)));
+    [decades.next().unwrap(), decades.next().unwrap()]
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
