@@ -26,7 +26,7 @@ pub struct ClusterStatus {
     pub leader: Option<u64>,
     /// The latest term this node has seen.
     pub term: u64,
-    /// Whether a majority of the voters answered this node within the last two seconds.
+    /// Whether a leader is known and a majority of the voters answered this node within the last two seconds.
     pub quorum: bool,
     /// The members, in the order of their ids.
     pub nodes: Vec<MemberStatus>,
@@ -101,7 +101,7 @@ impl Roster {
             lineage,
             leader: leadership.leader,
             term: leadership.term,
-            quorum: has_quorum(members, &self.present(QUORUM_WITHIN)),
+            quorum: leadership.leader.is_some() && has_quorum(members, &self.present(QUORUM_WITHIN)),
             nodes: members.nodes().map(member_status).collect(),
         }
     }
