@@ -1,4 +1,5 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+//! Who is let in with which call.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
 use crate::cluster::fixture::{CLUSTER, OTHER_CLUSTER, answer, boot, boot_of, caller, log_id, members};

@@ -1,3 +1,4 @@
+//! The time of clusters with right and wrong clocks in them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicU64, Ordering};

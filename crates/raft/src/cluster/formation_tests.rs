@@ -1,3 +1,4 @@
+//! Who forms a cluster, when, and what the others wait for.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! Which answers verify a peer, and which give it away.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;

@@ -142,7 +142,3 @@ fn last_membership(
     }
     Ok(found)
 }
-
-#[cfg(test)]
-#[path = "recover_tests.rs"]
-mod tests;

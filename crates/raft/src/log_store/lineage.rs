@@ -49,3 +49,11 @@ impl LineageStore {
         Ok(lineage)
     }
 }
+
+#[cfg(test)]
+impl LineageStore {
+    /// Of no log.
+    pub(crate) fn of(lineage: Option<Lineage>) -> LineageStore {
+        LineageStore::new(lineage, mpsc::channel(1).0)
+    }
+}

@@ -1,3 +1,4 @@
+//! What the leader does next, scene by scene.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
