@@ -149,7 +149,10 @@ impl App {
         if let Some(first_work) = &self.first_work {
             first_work.abort();
         }
-        self.node.hand_over(HAND_OVER_WITHIN).await;
+        // A node that is alone has nobody to hand over to.
+        if self.node.status().members.len() > 1 {
+            self.node.hand_over(HAND_OVER_WITHIN).await;
+        }
         self.stop.cancel();
         match self.serving.await {
             Ok(Drained::Complete) => {}

@@ -1,15 +1,21 @@
 //! The use cases of the cluster itself: who its members are, and how they are changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyperion_vault_core::policy::AdminPermit;
 use hyperion_vault_core::state::table::meta;
+use tokio::time::Instant;
 
 use crate::config::HostPort;
 use crate::failure::Failure;
 use crate::ports::{ClusterStatus, MemberChange, MemberStatus, Membership, MembershipFailure};
 use crate::replica::Replica;
 use crate::trail::Trail;
+
+/// How long a node waits to hear of a leader that another knows already.
+const SUCCESSOR_KNOWN_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What can be done with the cluster.
 pub struct Cluster {
@@ -125,8 +131,21 @@ impl Cluster {
     /// [`Failure::Conflict`] when there is no other.
     pub async fn step_down(&self, _: AdminPermit, trail: &mut Trail) -> Result<Option<u64>, Failure> {
         self.foresee(has_successor).await?;
+        let former = self.membership.status().leader;
         self.change(MemberChange::StepDown, trail).await?;
-        Ok(self.membership.status().leader)
+        Ok(self.successor_of(former).await)
+    }
+
+    /// Who leads after `former`. The node that answers need not be the one that handed over or took it.
+    async fn successor_of(&self, former: Option<u64>) -> Option<u64> {
+        let known_by = Instant::now() + SUCCESSOR_KNOWN_WITHIN;
+        loop {
+            let leader = self.membership.status().leader.filter(|leader| Some(*leader) != former);
+            if leader.is_some() || Instant::now() >= known_by {
+                return leader;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     /// Looks whether the change can be one. A no is only believed when it still is one with everything applied that

@@ -9,6 +9,9 @@ use hyperion_vault_raft::{Node, ProposeError, Standing};
 
 use crate::ports::{Consensus, ProposeFailure, View};
 
+/// A leader that was not heard for so long is as good as none.
+const LEADER_HEARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// The consensus of this process's node.
 pub struct RaftConsensus(pub Arc<Node>);
 
@@ -47,7 +50,20 @@ impl Consensus for RaftConsensus {
 
     fn readiness(&self) -> Result<(), String> {
         self.standing()?;
-        if self.0.is_ready() { Ok(()) } else { Err("no leader is known".to_owned()) }
+        if !self.0.is_ready() {
+            return Err("no leader is known".to_owned());
+        }
+        let cluster = self.0.cluster();
+        if self.0.is_leader() {
+            return if cluster.quorum { Ok(()) } else { Err("no quorum: this node leads alone".to_owned()) };
+        }
+        // Who leads is known until another does, dead or alive.
+        let leader = cluster.nodes.iter().find(|member| Some(member.node_id) == cluster.leader);
+        match leader.map(|leader| leader.last_contact) {
+            Some(Some(ago)) if ago <= LEADER_HEARD_WITHIN => Ok(()),
+            Some(_) => Err("the leader is not heard".to_owned()),
+            None => Err("no leader is known".to_owned()),
+        }
     }
 }
 

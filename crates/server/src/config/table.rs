@@ -289,8 +289,8 @@ pub const READ_CONSISTENCY: Setting = Setting {
 pub const LOG: Setting = Setting {
     name: "VAULT_LOG",
     values: Values::Text("filter, such as `info,hyperion_vault_raft=debug`"),
-    default: Default::Is("info"),
-    doc: "What is logged.",
+    default: Default::Is("info,openraft=warn"),
+    doc: "What is logged. `openraft` is the consensus library, which says much at `info`.",
 };
 pub const LOG_FORMAT: Setting = Setting {
     name: "VAULT_LOG_FORMAT",

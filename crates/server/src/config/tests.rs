@@ -61,7 +61,7 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(settings.node.read_consistency, Consistency::Local);
     assert_eq!(settings.node.pretended_feature_level, None);
     assert!(settings.peer_security.is_none());
-    assert_eq!(settings.log, Log { filter: "info".into(), format: LogFormat::Text });
+    assert_eq!(settings.log, Log { filter: "info,openraft=warn".into(), format: LogFormat::Text });
 }
 
 #[test]
