@@ -44,7 +44,7 @@ impl FirstWork {
     pub(crate) async fn done_in_time(self) {
         let mut pause = RETRY_FIRST;
         loop {
-            while self.replica.readiness().is_err() {
+            while self.replica.can_be_prepared().is_err() {
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
             match self.done().await {
@@ -64,10 +64,11 @@ impl FirstWork {
     pub(crate) async fn done(&self) -> Result<(), Failure> {
         self.try_key().await;
         self.initialize_cluster().await?;
-        match &self.bootstrap_token {
-            Some(token) => self.take_bootstrap_token(token).await,
-            None => Ok(()),
+        if let Some(token) = &self.bootstrap_token {
+            self.take_bootstrap_token(token).await?;
         }
+        self.replica.note_prepared();
+        Ok(())
     }
 
     /// Whether what is stored was sealed under another master key than the one that was set.

@@ -2,7 +2,7 @@
 //! it.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyperion_vault_core::name::SecretName;
@@ -28,6 +28,7 @@ pub struct Replica {
     grants_lock: Mutex<()>,
     /// Counts the changes after which something may be due earlier than it was.
     schedule_changes: watch::Sender<u64>,
+    prepared: OnceLock<()>,
 }
 
 /// Why a change was not made.
@@ -85,6 +86,7 @@ impl Replica {
             name_locks: (0..NAME_LOCKS).map(|_| Mutex::new(())).collect(),
             grants_lock: Mutex::new(()),
             schedule_changes: watch::Sender::new(0),
+            prepared: OnceLock::new(),
         }
     }
 
@@ -212,12 +214,17 @@ impl Replica {
         self.schedule_changes.subscribe()
     }
 
-    /// Whether this node has a state to answer from.
+    /// Whether this node has a state to answer from. A state that is not yet prepared would refuse the very
+    /// token by which the vault is to be set up.
     ///
     /// # Errors
     /// The reason why not.
     pub fn standing(&self) -> Result<(), String> {
-        self.consensus.standing()
+        self.consensus.standing()?;
+        self.prepared
+            .get()
+            .ok_or_else(|| "making sure of the cluster's identity and its first admin".to_owned())?;
+        Ok(())
     }
 
     /// Whether this node can answer for the cluster's state, and have it changed.
@@ -225,7 +232,21 @@ impl Replica {
     /// # Errors
     /// The reason why not.
     pub fn readiness(&self) -> Result<(), String> {
+        self.standing()?;
         self.consensus.readiness()
+    }
+
+    /// Whether the first work of a start can be done.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub(crate) fn can_be_prepared(&self) -> Result<(), String> {
+        self.consensus.readiness()
+    }
+
+    /// The first work of this start is done: this node sees the cluster's identity and its first admin.
+    pub fn note_prepared(&self) {
+        self.prepared.get_or_init(|| ());
     }
 }
 

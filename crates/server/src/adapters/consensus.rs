@@ -54,8 +54,11 @@ impl Consensus for RaftConsensus {
             return Err("no leader is known".to_owned());
         }
         let cluster = self.0.cluster();
+        if !cluster.quorum {
+            return Err("no quorum: a majority of the members can't be reached".to_owned());
+        }
         if self.0.is_leader() {
-            return if cluster.quorum { Ok(()) } else { Err("no quorum: this node leads alone".to_owned()) };
+            return Ok(());
         }
         // Who leads is known until another does, dead or alive.
         let leader = cluster.nodes.iter().find(|member| Some(member.node_id) == cluster.leader);
