@@ -10,7 +10,7 @@ pub struct ClusterInfo {
     pub leader: Option<u64>,
     pub term: u64,
     pub feature_level: u32,
-    /// Whether a majority of the voters was heard lately.
+    /// Whether there is a leader and a majority of the voters was heard lately.
     pub quorum: bool,
     pub nodes: Vec<NodeInfo>,
 }

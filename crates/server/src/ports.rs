@@ -90,7 +90,7 @@ pub struct ClusterStatus {
     pub cluster_id: Option<String>,
     pub leader: Option<u64>,
     pub term: u64,
-    /// A majority of the voters was heard lately.
+    /// There is a leader, and a majority of the voters was heard lately.
     pub quorum: bool,
     /// In the order of their ids.
     pub members: Vec<MemberStatus>,
