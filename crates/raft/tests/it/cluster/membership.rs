@@ -136,3 +136,32 @@ async fn leadership_goes_where_it_is_sent() {
     let nobody = trio.change(before, MemberChange::StepDown { to: Some(9) }).await;
     assert_eq!(nobody, Err(MembershipError::NotAMember(9)));
 }
+
+/// The log of such a cluster begins with a membership in which its first node alone is a quorum. On an empty disk
+/// that node replays it, and must not believe it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_one_grows_and_its_first_node_may_lose_its_disk() {
+    let mut trio = Trio::new();
+    let configured = trio.peers.clone();
+    trio.peers.retain(|id, _| *id == 1);
+    trio.start(1).await;
+    trio.all_ready().await;
+    put(trio.node(1), 1).await.unwrap();
+    trio.peers = configured.clone();
+    for id in [2, 3] {
+        trio.start(id).await;
+        trio.change(1, add(id, &configured[&id])).await.unwrap();
+        trio.change(1, MemberChange::Promote { node_id: id }).await.unwrap();
+    }
+    trio.all_ready().await;
+    put(trio.node(3), 2).await.unwrap();
+
+    trio.stop(1).await;
+    trio.wipe(1);
+    trio.start(1).await;
+    trio.all_ready().await;
+    trio.wait_voters(&[1, 2, 3]).await;
+    assert_ne!(trio.leader().await, 1);
+    assert!(has(trio.node(1), 1) && has(trio.node(1), 2));
+    trio.assert_same_state().await;
+}
