@@ -74,3 +74,65 @@ fn transport_security(
     };
     Ok(TransportSecurity::Tls(Arc::new(tls)))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::ffi::OsString;
+
+    use hyperion_vault_core::time::Timestamp;
+
+    use super::*;
+    use crate::adapters::entropy::OsEntropy;
+
+    struct StoodClock;
+
+    impl Clock for StoodClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_ms(1_800_000_000_000)
+        }
+    }
+
+    /// What a node with these settings, in local mode and with a master key, is set up as.
+    fn config(vars: &[(&str, &str)]) -> NodeConfig {
+        let basic = [
+            ("VAULT_KMS_MODE", "local"),
+            ("VAULT_LOCAL_MASTER_KEY", "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM="),
+        ];
+        let vars =
+            basic.iter().chain(vars).map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let settings = Settings::from_env(vars, no_files).unwrap_or_else(|errors| panic!("{errors:?}")).0;
+        node_config(&settings, Arc::new(StoodClock), &OsEntropy).unwrap()
+    }
+
+    #[test]
+    fn a_node_without_peers_listens_nowhere() {
+        let config = config(&[]);
+        assert_eq!((config.listen, config.address.as_str(), config.peers.len()), (None, "", 0));
+    }
+
+    #[test]
+    fn a_node_listens_at_its_own_address_or_at_its_port_everywhere() {
+        let peers = ("VAULT_PEERS", "1=127.0.0.1:8301,2=vault-2.internal:8302,3=[::1]:8303");
+        let listen = |id| config(&[peers, ("NODE_ID", id)]).listen.unwrap();
+        assert_eq!(listen("1").to_string(), "127.0.0.1:8301");
+        assert_eq!(listen("3").to_string(), "[::1]:8303");
+        let everywhere = listen("2");
+        assert!(everywhere.ip().is_unspecified() && everywhere.port() == 8302, "{everywhere}");
+    }
+
+    #[test]
+    fn peers_are_known_by_certificates_unless_that_is_off() {
+        let peers = ("VAULT_PEERS", "1=127.0.0.1:8301,2=127.0.0.1:8302");
+        for vars in [&[peers][..], &[peers, ("VAULT_CLUSTER_SECRET", "sixteen-bytes-ok")]] {
+            assert!(matches!(config(vars).security, TransportSecurity::Tls(_)));
+        }
+        assert!(matches!(config(&[peers, ("VAULT_RAFT_TLS", "off")]).security, TransportSecurity::Plain));
+    }
+
+    #[test]
+    fn a_pretended_level_is_that_of_the_node() {
+        assert_eq!(config(&[("HYPERION_VAULT_PRETEND_FEATURE_LEVEL", "1")]).feature_level, 1);
+    }
+}

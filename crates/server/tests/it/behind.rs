@@ -333,3 +333,15 @@ async fn a_no_that_nobody_confirms_is_no_answer() {
         assert!(matches!(answered, Err(Failure::Unavailable { .. })), "{answered:?}");
     }
 }
+
+#[tokio::test]
+async fn a_change_is_taken_back_in_the_trail_only_if_it_stands_there() {
+    let (node, _) = two_nodes();
+    node.trail().take_back(Recorded::Conflict).await.unwrap();
+    assert_eq!(records(&node.audit_path).len(), 0);
+    let mut trail = node.trail();
+    trail.record_before_change().await.unwrap();
+    trail.take_back(Recorded::Conflict).await.unwrap();
+    let outcomes: Vec<_> = records(&node.audit_path).iter().map(|record| record.outcome).collect();
+    assert_eq!(outcomes, [Recorded::Ok, Recorded::Conflict]);
+}

@@ -11,4 +11,5 @@ mod audit_tamper;
 mod behind;
 mod connection;
 mod hardening;
+mod supervisor;
 mod tamper;
