@@ -239,14 +239,14 @@ async fn a_log_longer_than_memory_reads_without_a_seam() {
 async fn entries_read_at_once_are_bounded_in_bytes_and_never_none() {
     const ENTRY_BYTES: usize = 600 * 1024;
     let mut log = open(0);
-    log.append((1..=20).map(|index| entry(index, ENTRY_BYTES))).await.unwrap().unwrap();
+    log.append((1..=20).map(|index| entry(index, ENTRY_BYTES))).await.await.unwrap().unwrap();
     let mut reader = log.store.reader.clone();
     for start in 1..=20 {
         let read = reader.limited_get_log_entries(start, 21).await.unwrap();
         let expected = start..(start + 3).min(21);
         assert_eq!(indices(&read), expected.collect::<Vec<_>>());
     }
-    log.append([entry(21, 3 * 1024 * 1024)]).await.unwrap().unwrap();
+    log.append([entry(21, 3 * 1024 * 1024)]).await.await.unwrap().unwrap();
     assert_eq!(indices(&reader.limited_get_log_entries(21, 22).await.unwrap()), [21]);
 }
 

@@ -1,7 +1,11 @@
 //! The format of snapshots, and that nothing but a whole one passes.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::format::{SnapshotReader, SnapshotWriter};
 use super::*;
@@ -124,4 +128,59 @@ fn an_unreadable_snapshot_is_passed_over_for_an_older_one() {
     fs::write(directory.path().join("2.hvsnap"), b"nothing").unwrap();
     let (newest, _) = snapshots.newest().unwrap().unwrap();
     assert_eq!(newest, meta());
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    fs::read_dir(directory).unwrap().map(|entry| name(entry.unwrap())).collect()
+}
+
+async fn received(snapshots: &Arc<SnapshotDir>, bytes: Vec<u8>) -> SnapshotFile {
+    let mut incoming = snapshots.incoming().unwrap();
+    for piece in bytes.chunks(100) {
+        incoming.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    incoming.finish().unwrap()
+}
+
+/// It isn't written a second time, and outlives whoever received it.
+#[tokio::test]
+async fn a_received_snapshot_is_adopted_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let snapshots = Arc::new(SnapshotDir::open(directory.path()).unwrap());
+    let file = received(&snapshots, snapshot(&rows())).await;
+    let [partial] = names(directory.path()).try_into().unwrap();
+    let inode = |name: &str| fs::metadata(directory.path().join(name)).unwrap().ino();
+    let before = inode(&partial);
+    assert_eq!(fs::metadata(directory.path().join(&partial)).unwrap().mode() & 0o777, 0o600);
+
+    drop(snapshots.adopt(file.verify().unwrap()).unwrap());
+    let [adopted] = names(directory.path()).try_into().unwrap();
+    assert_ne!(adopted, partial);
+    assert_eq!(inode(&adopted), before);
+    assert_eq!(snapshots.newest().unwrap().unwrap().0, meta());
+}
+
+#[tokio::test]
+async fn a_received_snapshot_that_is_not_adopted_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let snapshots = Arc::new(SnapshotDir::open(directory.path()).unwrap());
+    let mut unfinished = snapshots.incoming().unwrap();
+    unfinished.write(Bytes::from_static(b"half")).await.unwrap();
+    let finished = received(&snapshots, b"no snapshot".to_vec()).await;
+    assert_eq!(names(directory.path()).len(), 2);
+    drop(unfinished);
+    assert!(finished.verify().is_err());
+    assert!(names(directory.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_snapshot_adopted_twice_is_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let snapshots = Arc::new(SnapshotDir::open(directory.path()).unwrap());
+    for _ in 0..2 {
+        let file = received(&snapshots, snapshot(&rows())).await;
+        snapshots.adopt(file.verify().unwrap()).unwrap();
+    }
+    assert_eq!(names(directory.path()).len(), 1);
 }

@@ -59,10 +59,6 @@ impl Connection {
         Connection(Dialler::new(peer, address, security))
     }
 
-    pub(crate) fn address(&self) -> &str {
-        self.0.address()
-    }
-
     pub(crate) async fn beat(&self, caller: Caller, limit: Duration) -> Result<BeatAnswer, CallError> {
         self.ask(Call::Beat, caller, (), limit).await
     }

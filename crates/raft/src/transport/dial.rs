@@ -58,10 +58,6 @@ impl Dialler {
         self.peer
     }
 
-    pub(super) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// The open connection, or a new one. Fails at once where the last attempt failed a moment ago.
     pub(super) async fn link(&self) -> Result<Link, DialFailure> {
         let attempt = {

@@ -1,5 +1,4 @@
 //! The bytes of each message, as files: whoever changes one changes what nodes of two versions say to each other.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fmt::Debug;
 
@@ -15,6 +14,7 @@ use proptest::prelude::*;
 use super::super::message::{BeatAnswer, Forwarded, LeaderAnswer, MemberChange, MembersAnswer};
 use super::*;
 use crate::cluster::identity::{Boot, Lineage};
+use crate::encoding::Stored;
 use crate::status::Role;
 use crate::types::{CommittedLeaderId, EncodedProposal, Entry, EntryPayload, LogId, TypeConfig, Vote};
 
@@ -240,7 +240,7 @@ fn entries_that_do_not_follow_each_other_are_refused() {
 #[test]
 fn more_entries_than_are_sent_at_once_are_refused() {
     let blank = |index| Entry { log_id: log_id(index), payload: EntryPayload::Blank };
-    let read = |count| {
+    let read = |count: u64| {
         let entries = (42..42 + count).map(blank).collect();
         read_message::<AppendEntriesRequest<TypeConfig>>(&message(append(entries)))
             .map(|read| read.entries.len())

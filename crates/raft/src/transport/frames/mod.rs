@@ -17,7 +17,7 @@ mod own;
 mod snapshot;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod golden_tests;
 
 use bytes::Bytes;
