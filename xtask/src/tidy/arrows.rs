@@ -21,7 +21,6 @@ const OWNED: &[(&str, &str)] = &[
     ("redb", "raft"),
     ("chacha20poly1305", "crypto"),
     ("axum", "server"),
-    ("tokio-rustls", "server"),
 ];
 
 const PREFIX: &str = "hyperion-vault-";

@@ -27,11 +27,6 @@ impl LineageStore {
         *self.current.borrow()
     }
 
-    /// Changes when this node joins a cluster.
-    pub(crate) fn watch(&self) -> watch::Receiver<Option<Lineage>> {
-        self.current.subscribe()
-    }
-
     /// Joins the line, durably, unless this node belongs to one; says which it belongs to then.
     ///
     /// # Errors

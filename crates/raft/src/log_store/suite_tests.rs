@@ -10,6 +10,7 @@ use super::{LogStore, LogWriter, PurgeGate};
 use crate::config::NodeConfig;
 use crate::disk::DataDir;
 use crate::fault::{Fault, FaultLatch};
+use crate::node::Pending;
 use crate::state::{CheckpointPolicy, StateMachine, StateWriter};
 use crate::stats::StorageStats;
 use crate::storage::Storage;
@@ -45,7 +46,7 @@ impl StoreBuilder<TypeConfig, LogStore<Unguarded>, StateMachine, Guard> for OnDi
             Arc::clone(&latch),
         )
         .unwrap();
-        let machine = StateMachine::new(state, storage.snapshots, stats, latch);
+        let machine = StateMachine::new(state, storage.snapshots, stats, latch, Pending::new(1, 1));
         Ok(((directory, log_writer, state_writer), log, machine))
     }
 }

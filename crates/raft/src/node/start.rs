@@ -22,7 +22,7 @@ use crate::config::NodeConfig;
 use crate::disk::Disk;
 use crate::error::StartError;
 use crate::fault::{Fault, FaultLatch, OnFault};
-use crate::log_store::LogStore;
+use crate::log_store::{LogStore, LogWriter};
 use crate::room::DiskRoom;
 use crate::state::{CheckpointPolicy, StateHandle, StateMachine, StateWriter};
 use crate::stats::StorageStats;
@@ -39,40 +39,73 @@ pub(super) async fn start(
     clock: Arc<dyn Clock>,
     on_fault: OnFault,
 ) -> Result<Node, StartError> {
-    let consensus = Arc::new(config.consensus()?);
-    let stats = Arc::new(StorageStats::default());
-    let latch = FaultLatch::new(on_fault);
     // Before the files are touched: what can't listen must not count as a start.
     let listener = match config.listen {
         Some(address) => Some(listen(address).await?),
         None => None,
     };
+    let (stats, latch) = (Arc::new(StorageStats::default()), FaultLatch::new(on_fault));
     let storage = open_storage(&config, Arc::clone(&disk), &stats).await?;
-    let boot = storage.boot;
+    let mut tasks = JoinSet::new();
+    let seat = take_seat(&config, &*disk, storage, clock, (&stats, latch), &mut tasks).await?;
+    let participant = seat.participant;
+    let waits_for = form_or_resume(&participant, &config, &mut tasks)
+        .await
+        .map_err(|error| not_resumed(&participant.latch, &*error))?;
+    let (standing, standing_seen) = watch::channel(Standing::Waiting(waits_for.borrow().clone()));
+    tasks.spawn(standing::follow(Arc::clone(&participant), waits_for, standing));
+    if let Some(listener) = listener {
+        tasks.spawn(serve(listener, config.security.clone(), inbox::inbox(&participant), config.node_id));
+    }
+    spawn_care(&participant, &config, &disk, &mut tasks);
+    let guard = tasks.spawn(guard_consensus(participant.raft.clone(), Arc::clone(&participant.latch)));
+    let running = Running {
+        tasks,
+        guard,
+        snapshots: Arc::clone(&participant.snapshots),
+        log: seat.log,
+        state: seat.state,
+        _disk: disk,
+    };
+    Ok(Node { participant, standing: standing_seen, stats, running: Mutex::new(Some(running)) })
+}
 
+/// A participant, and the threads that write its files.
+struct Seat {
+    participant: Arc<Participant>,
+    log: LogWriter,
+    state: StateWriter,
+}
+
+/// Brings consensus up on the files, and with it what a participant is made of.
+async fn take_seat(
+    config: &NodeConfig,
+    disk: &dyn Disk,
+    storage: Storage,
+    clock: Arc<dyn Clock>,
+    (stats, latch): (&Arc<StorageStats>, Arc<FaultLatch>),
+    tasks: &mut JoinSet<()>,
+) -> Result<Seat, StartError> {
+    let consensus = Arc::new(config.consensus()?);
     let policy = CheckpointPolicy { page_bytes_max: config.checkpoint_bytes_max };
-    let room = Arc::new(DiskRoom::new(Arc::clone(&stats), policy));
-    room.look(&*disk);
+    let room = Arc::new(DiskRoom::new(Arc::clone(stats), policy));
+    room.look(disk);
     let no_thread = |error: std::io::Error| StartError::Raft(error.to_string());
     let (state, state_writer) =
         StateWriter::start(storage.state, policy, Arc::clone(&latch)).map_err(no_thread)?;
-    let recovered_lineage = storage.recovered.lineage;
-    let (log, log_writer) = LogStore::start(
-        storage.log,
-        storage.recovered,
-        state.clone(),
-        Arc::clone(&stats),
-        Arc::clone(&latch),
-    )
-    .map_err(no_thread)?;
-    let lineage = log.lineage(recovered_lineage);
+    let recovered = storage.recovered.lineage;
+    let (log, log_writer) =
+        LogStore::start(storage.log, storage.recovered, state.clone(), Arc::clone(stats), Arc::clone(&latch))
+            .map_err(no_thread)?;
+    let (boot, snapshots) = (storage.boot, storage.snapshots);
+    let lineage = log.lineage(recovered);
     let pending = Pending::new(config.node_id, boot.nonce);
     let clock = Arc::new(ClusterClock::new(config.node_id, clock));
-    let roster = Roster::new(&config, boot, lineage.clone(), Arc::clone(&clock));
+    let roster = Roster::new(config, boot, lineage.clone(), Arc::clone(&clock));
     let machine = StateMachine::new(
         state.clone(),
-        Arc::clone(&storage.snapshots),
-        Arc::clone(&stats),
+        Arc::clone(&snapshots),
+        Arc::clone(stats),
         Arc::clone(&latch),
         Arc::clone(&pending),
     );
@@ -80,17 +113,14 @@ pub(super) async fn start(
     let raft = openraft::Raft::new(config.node_id, consensus, network, log, machine)
         .await
         .map_err(|error| not_resumed(&latch, &error))?;
-
-    let mut tasks = JoinSet::new();
-    let leadership = follow_leadership(&raft, &mut tasks);
+    let leadership = follow_leadership(&raft, tasks);
     let (rounds, asked) = Rounds::new();
-    let snapshots = Arc::clone(&storage.snapshots);
     let participant = Arc::new(Participant {
         boot,
         feature_level: config.feature_level,
         raft,
         state,
-        snapshots: Arc::clone(&snapshots),
+        snapshots,
         lineage,
         roster,
         clock,
@@ -100,34 +130,26 @@ pub(super) async fn start(
         rounds,
         leadership,
     });
-    follow_membership(&participant, &mut tasks);
-    follow_log(&participant, &mut tasks);
+    follow_membership(&participant, tasks);
+    follow_log(&participant, tasks);
     tasks.spawn(barrier::serve(Arc::clone(&participant), asked));
-    let waits_for = form_or_resume(&participant, &config, &mut tasks)
-        .await
-        .map_err(|error| not_resumed(&participant.latch, &*error))?;
-    let (standing, standing_seen) = watch::channel(Standing::Waiting(waits_for.borrow().clone()));
-    tasks.spawn(standing::follow(Arc::clone(&participant), waits_for, standing));
-    if let Some(listener) = listener {
-        tasks.spawn(serve(listener, config.security.clone(), inbox::inbox(&participant), config.node_id));
-    }
+    Ok(Seat { participant, log: log_writer, state: state_writer })
+}
+
+/// Spawns what a node does of itself as long as it runs.
+fn spawn_care(
+    participant: &Arc<Participant>,
+    config: &NodeConfig,
+    disk: &Arc<dyn Disk>,
+    tasks: &mut JoinSet<()>,
+) {
     if let TransportSecurity::Tls(tls) = &config.security {
         tasks.spawn(Arc::clone(tls).renew_when_due());
     }
     tasks.spawn(beat::run(Arc::clone(&participant.roster)));
-    tasks.spawn(steward::run(Arc::clone(&participant)));
+    tasks.spawn(steward::run(Arc::clone(participant)));
     tasks.spawn(checkpoint_at_intervals(participant.state.clone(), config.checkpoint_interval));
-    tasks.spawn(Arc::clone(&participant.room).keep_looking(Arc::clone(&disk)));
-    let guard = tasks.spawn(guard_consensus(participant.raft.clone(), Arc::clone(&participant.latch)));
-    let running = Mutex::new(Some(Running {
-        tasks,
-        guard,
-        snapshots,
-        log: log_writer,
-        state: state_writer,
-        _disk: disk,
-    }));
-    Ok(Node { participant, standing: standing_seen, stats, running })
+    tasks.spawn(Arc::clone(&participant.room).keep_looking(Arc::clone(disk)));
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<Listener, StartError> {

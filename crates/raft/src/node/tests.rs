@@ -40,7 +40,7 @@ async fn assert_halted(node: &Node, faults: &mut mpsc::UnboundedReceiver<String>
 async fn a_panic_of_consensus_halts_the_node() {
     let directory = tempfile::tempdir().unwrap();
     let (node, mut faults) = start(&directory).await;
-    node.raft.external_request(|_| panic!("a bug")).await.unwrap();
+    node.participant.raft.external_request(|_| panic!("a bug")).await.unwrap();
     assert_halted(&node, &mut faults).await;
 }
 
@@ -48,7 +48,7 @@ async fn a_panic_of_consensus_halts_the_node() {
 async fn consensus_that_stops_unasked_halts_the_node() {
     let directory = tempfile::tempdir().unwrap();
     let (node, mut faults) = start(&directory).await;
-    node.raft.shutdown().await.unwrap();
+    node.participant.raft.shutdown().await.unwrap();
     assert_halted(&node, &mut faults).await;
 }
 

@@ -17,6 +17,7 @@ use super::*;
 use crate::config::NodeConfig;
 use crate::disk::DataDir;
 use crate::fault::FaultLatch;
+use crate::node::Pending;
 use crate::snapshot::SnapshotFile;
 use crate::stats::StorageStats;
 use crate::storage::Storage;
@@ -40,7 +41,8 @@ fn open(directory: TempDir) -> OnDisk {
     let latch = FaultLatch::new(Arc::new(|_| {}));
     let policy = CheckpointPolicy { page_bytes_max: u64::MAX };
     let (state, writer) = StateWriter::start(storage.state, policy, Arc::clone(&latch)).unwrap();
-    let machine = StateMachine::new(state.clone(), storage.snapshots, Arc::clone(&stats), latch);
+    let (snapshots, pending) = (storage.snapshots, Pending::new(1, 1));
+    let machine = StateMachine::new(state.clone(), snapshots, Arc::clone(&stats), latch, pending);
     OnDisk { directory, state, machine, writer, stats }
 }
 
@@ -169,7 +171,8 @@ impl Run {
             return;
         }
         let responses = self.on_disk.state.apply(self.log[from..].to_vec()).await.unwrap();
-        let outcomes: Vec<_> = responses.into_iter().map(|response| response.0.unwrap()).collect();
+        let outcomes: Vec<_> =
+            responses.into_iter().map(|response| response.decided.unwrap().outcome).collect();
         assert_eq!(outcomes, self.outcomes[from..]);
     }
 
