@@ -16,12 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates of others that only one of ours may know.
-const OWNED: &[(&str, &str)] = &[
-    ("openraft", "raft"),
-    ("redb", "raft"),
-    ("chacha20poly1305", "crypto"),
-    ("axum", "server"),
-];
+const OWNED: &[(&str, &str)] =
+    &[("openraft", "raft"), ("redb", "raft"), ("chacha20poly1305", "crypto"), ("axum", "server")];
 
 const PREFIX: &str = "hyperion-vault-";
 
