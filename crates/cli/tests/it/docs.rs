@@ -167,6 +167,36 @@ fn three_nodes_come_from_pasting_the_clustering_document() {
     assert!(!demo.exists(), "the last commands clean up");
 }
 
+#[test]
+fn a_node_takes_the_certificate_that_the_clustering_document_makes() {
+    if !has("openssl") {
+        return;
+    }
+    let home = TempDir::new().unwrap();
+    run(&examples(&document("docs/clustering.md"), "## How nodes know each other"), home.path(), &[]);
+    let port = free_port().to_string();
+    let start = |node_id: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hyperion-vault"));
+        command.arg("server").current_dir(home.path()).env_clear().envs([
+            ("NODE_ID", node_id),
+            ("VAULT_PEERS", &format!("1=127.0.0.1:{},2=127.0.0.1:{}", free_port(), free_port())),
+            ("VAULT_RAFT_TLS_CERT", "node2.crt"),
+            ("VAULT_RAFT_TLS_KEY", "node2.key"),
+            ("VAULT_RAFT_TLS_CA", "ca.crt"),
+            ("VAULT_KMS_MODE", "local"),
+            ("VAULT_LOCAL_MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+            ("VAULT_API_LISTEN", &format!("127.0.0.1:{port}")),
+        ]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let other = start("1").output().unwrap();
+    let refusal = String::from_utf8(other.stderr).unwrap();
+    assert!(refusal.contains("must carry the DNS name node-1.hyperion-vault.internal"), "{refusal}");
+    let mut node = Server(start("2").stderr(Stdio::null()).spawn().unwrap());
+    node.wait_until_it_listens(&port);
+}
+
 /// All but the last digit of two times three ports, which end in 1, 2 and 3 and were free a moment ago. Below those
 /// that the system gives to whoever asks for any.
 fn free_decades() -> [u16; 2] {
