@@ -1,8 +1,8 @@
 //! The line of history that the log belongs to: set once, when the node joins a cluster.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::writer::LogCommand;
 use crate::cluster::identity::Lineage;
@@ -11,7 +11,7 @@ use crate::fault::Fault;
 /// Shared by everything that speaks to peers.
 #[derive(Clone)]
 pub(crate) struct LineageStore {
-    current: watch::Sender<Option<Lineage>>,
+    current: Arc<OnceLock<Lineage>>,
     commands: mpsc::Sender<LogCommand>,
     /// Held while it is written, so that a node never joins two.
     joining: Arc<Mutex<()>>,
@@ -19,12 +19,13 @@ pub(crate) struct LineageStore {
 
 impl LineageStore {
     pub(super) fn new(recovered: Option<Lineage>, commands: mpsc::Sender<LogCommand>) -> LineageStore {
-        LineageStore { current: watch::Sender::new(recovered), commands, joining: Arc::default() }
+        let current = Arc::new(recovered.map_or_else(OnceLock::new, OnceLock::from));
+        LineageStore { current, commands, joining: Arc::default() }
     }
 
     /// Absent while this node belongs to no cluster.
     pub(crate) fn current(&self) -> Option<Lineage> {
-        *self.current.borrow()
+        self.current.get().copied()
     }
 
     /// Joins the line, durably, unless this node belongs to one; says which it belongs to then.
@@ -40,8 +41,7 @@ impl LineageStore {
         let (done, waiting) = oneshot::channel();
         self.commands.send(LogCommand::Lineage { lineage, done }).await.map_err(|_| stopped())?;
         waiting.await.map_err(|_| stopped())?;
-        self.current.send_replace(Some(lineage));
-        Ok(lineage)
+        Ok(*self.current.get_or_init(|| lineage))
     }
 }
 
