@@ -1,10 +1,9 @@
 //! Proposing: to this node's own log where it leads, else by way of the leader; again after an answer was lost,
 //! because the state machine applies one origin once.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyperion_vault_core::ports::Clock;
+use hyperion_vault_core::state::command::RaiseFeatureLevel;
 use hyperion_vault_core::state::table::meta;
 use hyperion_vault_core::state::{Command, ORIGINS_SINCE, Origin, Outcome, Proposal, Refusal};
 use openraft::errors::{ClientWriteError, RaftError};
@@ -17,6 +16,7 @@ use crate::config::{LEADER_CALL_TIMEOUT, PROPOSAL_BYTES_MAX, PROPOSE_RETRY_PAUSE
 use crate::error::ProposeError;
 use crate::status::Leadership;
 use crate::transport::message::{Forwarded, LeaderAnswer};
+use crate::types::EncodedProposal;
 
 /// What an encoded proposal has beside its command: stamp, origin and their framing.
 const PROPOSAL_OVERHEAD_BYTES: usize = 64;
@@ -126,7 +126,7 @@ impl Participant {
         if !self.room.take(encoded.len()) {
             return Tried::Failed(ProposeError::DiskFull);
         }
-        match self.raft.client_write(crate::types::EncodedProposal(encoded.into())).await {
+        match self.raft.client_write(EncodedProposal(encoded.into())).await {
             Ok(written) => Tried::Written(written.log_id.index),
             // Refused before it was appended: this node doesn't lead, or not yet.
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Tried::Elsewhere,
@@ -146,8 +146,7 @@ impl Participant {
     }
 
     /// Has the level of the cluster's commands raised; the leader alone does, once every member can follow.
-    pub(crate) async fn raise_feature_level(self: &Arc<Self>, level: u32) -> Result<(), ProposeError> {
-        use hyperion_vault_core::state::command::RaiseFeatureLevel;
+    pub(crate) async fn raise_feature_level(&self, level: u32) -> Result<(), ProposeError> {
         self.propose(Command::RaiseFeatureLevel(RaiseFeatureLevel { level })).await.map(drop)
     }
 }
