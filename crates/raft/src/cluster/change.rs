@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hyperion_vault_core::state::table::meta;
+use hyperion_vault_core::state::FIRST_FEATURE_LEVEL;
 use minicbor::{Decode, Encode};
 use openraft::ChangeMembers;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
@@ -212,6 +212,9 @@ impl Participant {
         let _turn = self.turn().await?;
         let removed = BTreeSet::from([node_id]);
         if self.is_voter(node_id) {
+            // First, so that it isn't promoted anew should the change end half-way.
+            let member = MemberNode { votes: false, ..member };
+            self.commit(ChangeMembers::SetNodes([(node_id, member)].into()), true).await?;
             return self.commit(ChangeMembers::RemoveVoters(removed), false).await;
         }
         self.commit(ChangeMembers::RemoveNodes(removed), false).await
@@ -310,6 +313,6 @@ impl Participant {
 
     /// Of the cluster; the first where the state can't say, which halts the node elsewhere.
     pub(super) fn feature_level_in_use(&self) -> u32 {
-        meta::feature_level(&*self.state.view()).unwrap_or(hyperion_vault_core::state::FIRST_FEATURE_LEVEL)
+        self.cluster_level().unwrap_or(FIRST_FEATURE_LEVEL)
     }
 }

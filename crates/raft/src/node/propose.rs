@@ -76,7 +76,8 @@ impl Participant {
         Ok(Submission { command, encoded, ticket, submitted: false, repeatable: level >= ORIGINS_SINCE })
     }
 
-    pub(super) fn cluster_level(&self) -> Result<u32, ProposeError> {
+    /// The level of commands that the cluster uses.
+    pub(crate) fn cluster_level(&self) -> Result<u32, ProposeError> {
         meta::feature_level(&*self.state.view()).map_err(|_| ProposeError::Halted)
     }
 
@@ -85,7 +86,8 @@ impl Participant {
         loop {
             let now =
                 *leadership.wait_for(|now| now.leader.is_some()).await.map_err(|_| ProposeError::Halted)?;
-            submission.submitted = true;
+            // Once a try was lost, it may stand in a log whatever becomes of the next.
+            let submitted_before = std::mem::replace(&mut submission.submitted, true);
             let Submission { command, encoded, ticket, .. } = submission;
             let origin = ticket.origin;
             let tried = tokio::select! {
@@ -97,9 +99,10 @@ impl Participant {
             };
             match tried {
                 Tried::Written(_) => return Ok(ticket.applied().await),
-                Tried::Elsewhere => submission.submitted = false,
+                Tried::Elsewhere => submission.submitted = submitted_before,
                 Tried::Lost if submission.repeatable => {}
                 Tried::Lost => return Err(ProposeError::NoQuorum),
+                Tried::Failed(_) if submitted_before => return Err(ProposeError::NoQuorum),
                 Tried::Failed(error) => return Err(error),
             }
             tokio::select! {
