@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyperion_vault_core::state::FEATURE_LEVEL;
-
 use openraft::SnapshotPolicy;
 
 use crate::cluster::identity::Lineage;
@@ -35,7 +34,7 @@ const ELECTION_TIMEOUT_MAX_MS: u64 = 500;
 /// A whole snapshot is sent and installed within this; openraft's default of 200 ms is for toys.
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 60_000;
 /// Entries in one message to a follower.
-const PAYLOAD_ENTRIES_MAX: u64 = 256;
+pub(crate) const PAYLOAD_ENTRIES_MAX: u64 = 256;
 /// Proposals that wait for consensus to take them; past it, proposing waits.
 const WAITING_PROPOSALS_MAX: u64 = 4_096;
 /// Entries that consensus hands to the log at once.

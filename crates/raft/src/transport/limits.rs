@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::config::PROPOSAL_BYTES_MAX;
+use crate::config::{PAYLOAD_ENTRIES_MAX, PROPOSAL_BYTES_MAX};
 
 /// The longest message of a stream of appends: the entries that the log reads at once (2 MiB, or one entry), and
 /// as much again for what stands around them.
 pub(super) const APPEND_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest message of any other call: a forwarded command, and what stands around it.
 pub(super) const CALL_BYTES_MAX: usize = PROPOSAL_BYTES_MAX + 64 * 1024;
-/// Entries in one append: as many as consensus is configured to send at once.
-pub(super) const APPEND_ENTRIES_MAX: u64 = 256;
+/// Entries in one append: as many as consensus sends at once.
+pub(super) const APPEND_ENTRIES_MAX: u64 = PAYLOAD_ENTRIES_MAX;
 /// A snapshot is sent in pieces of this size.
 pub(super) const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
 /// Pieces that are read ahead of what the network takes.
@@ -31,8 +31,9 @@ pub(super) const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 pub(super) const FIRST_FRAME_TIME_MAX: Duration = Duration::from_secs(5);
 /// For the next piece of a snapshot.
 pub(super) const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(10);
-/// For a call with one answer, whatever its caller's patience. Longer than a proposal takes at most.
-pub(super) const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+/// For a call with one answer, whatever its caller's patience. Longer than a change of the members takes, which
+/// may wait for a learner to catch up.
+pub(super) const CALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// Refused connections are logged this often at most, with their number.
 pub(super) const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
