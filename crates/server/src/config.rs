@@ -82,7 +82,7 @@ impl Settings {
         let audit = read_audit(&mut env, &storage);
         let workers = Workers::read(&mut env);
         let node = Node::read(&mut env);
-        let peer_security = PeerSecurity::read(&mut env, &node);
+        let peer_security = PeerSecurity::read(&mut env, &node, &keys);
         let log = Log::read(&mut env);
         if tls.is_none() && !listen.is_loopback() && !access.behind_proxy() {
             env.warn(Warning::PlainHttp);

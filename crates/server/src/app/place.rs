@@ -7,9 +7,9 @@ use hyperion_vault_core::ports::{Clock, Entropy};
 use hyperion_vault_raft::tls::{ClusterSecret, NodeTls, TlsError, TransportSecurity};
 use hyperion_vault_raft::{DRAWN_BYTES, NodeConfig};
 
-use crate::config::{HostPort, KmsMode, PeerSecurity, Settings};
+use crate::config::{HostPort, PeerSecurity, Settings};
 
-/// How the node is set up. Reads the master key, so before it is given away.
+/// How the node is set up.
 ///
 /// # Errors
 /// [`TlsError`] when there is no identity to be had from what the settings name.
@@ -32,7 +32,7 @@ pub(super) fn node_config(
     config.address = address.to_string();
     config.listen = Some(listen(address));
     config.peers = node.peers.iter().map(|(id, address)| (*id, address.to_string())).collect();
-    config.security = transport_security(security, settings, clock)?;
+    config.security = transport_security(security, node.id, clock)?;
     Ok(config)
 }
 
@@ -55,22 +55,17 @@ fn every_interface() -> IpAddr {
 
 fn transport_security(
     security: &PeerSecurity,
-    settings: &Settings,
+    node_id: u64,
     clock: Arc<dyn Clock>,
 ) -> Result<TransportSecurity, TlsError> {
-    let id = settings.node.id;
-    let tls = match (security, &settings.keys.mode) {
-        (PeerSecurity::Plain, _) | (PeerSecurity::MasterKey, KmsMode::Local { master_key: None }) => {
-            return Ok(TransportSecurity::Plain);
-        }
-        (PeerSecurity::Files(files), _) => NodeTls::from_files(files.clone(), id, clock)?,
-        (PeerSecurity::Secret(text), _) => {
+    let tls = match security {
+        PeerSecurity::Plain => return Ok(TransportSecurity::Plain),
+        PeerSecurity::Files(files) => NodeTls::from_files(files.clone(), node_id, clock)?,
+        PeerSecurity::Secret(text) => {
             let secret = ClusterSecret::from_text(text.expose().as_bytes())?;
-            NodeTls::derived(&secret, id, clock)?
+            NodeTls::derived(&secret, node_id, clock)?
         }
-        (PeerSecurity::MasterKey, KmsMode::Local { master_key: Some(key) }) => {
-            NodeTls::derived(&ClusterSecret::from_bytes(key.cluster_secret()), id, clock)?
-        }
+        PeerSecurity::MasterKey(secret) => NodeTls::derived(secret, node_id, clock)?,
     };
     Ok(TransportSecurity::Tls(Arc::new(tls)))
 }

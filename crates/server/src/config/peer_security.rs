@@ -1,10 +1,11 @@
 //! What the nodes know each other by.
 
 use hyperion_vault_api::text::SecretText;
-use hyperion_vault_raft::tls::{CLUSTER_SECRET_BYTES_MIN, PkiFiles};
+use hyperion_vault_raft::tls::{CLUSTER_SECRET_BYTES_MIN, ClusterSecret, PkiFiles};
 
 use super::environment::Environment;
 use super::error::Warning;
+use super::keys::{Keys, KmsMode};
 use super::node::Node;
 use super::table::{
     CLUSTER_SECRET, LOCAL_MASTER_KEY, RAFT_TLS, RAFT_TLS_CA, RAFT_TLS_CERT, RAFT_TLS_KEY, Setting,
@@ -16,15 +17,15 @@ pub enum PeerSecurity {
     Plain,
     /// By certificates that each node derives from this secret.
     Secret(SecretText),
-    /// By certificates that each node derives from the local master key.
-    MasterKey,
+    /// By certificates that each node derives from this, which it derived from the local master key.
+    MasterKey(ClusterSecret),
     /// By certificates of the operator's own authority.
     Files(PkiFiles),
 }
 
 impl PeerSecurity {
     /// `None`: nothing is set, so this node has no way to speak to another.
-    pub(super) fn read(env: &mut Environment, node: &Node) -> Option<PeerSecurity> {
+    pub(super) fn read(env: &mut Environment, node: &Node, keys: &Keys) -> Option<PeerSecurity> {
         let tls = env.choice(&RAFT_TLS, Tls::parse);
         let (secret, files) = (read_secret(env), read_files(env));
         if env.is_given(&CLUSTER_SECRET) && env.is_given(&RAFT_TLS_CERT) {
@@ -47,7 +48,7 @@ impl PeerSecurity {
             }
             (Tls::On, _, Some(files)) => Some(PeerSecurity::Files(files)),
             (Tls::On, Some(secret), None) => Some(PeerSecurity::Secret(secret)),
-            (Tls::On, None, None) if master_key => Some(PeerSecurity::MasterKey),
+            (Tls::On, None, None) if master_key => of_master_key(keys),
             (Tls::On, None, None) => {
                 if !node.peers.is_empty() && !node.has_others() {
                     env.warn(Warning::AloneForGood);
@@ -76,6 +77,13 @@ impl Tls {
 }
 
 const FILES: [&Setting; 3] = [&RAFT_TLS_CERT, &RAFT_TLS_KEY, &RAFT_TLS_CA];
+
+/// `None`: the key was refused.
+fn of_master_key(keys: &Keys) -> Option<PeerSecurity> {
+    let KmsMode::Local { master_key } = &keys.mode;
+    let secret = ClusterSecret::from_bytes(master_key.as_ref()?.cluster_secret());
+    Some(PeerSecurity::MasterKey(secret))
+}
 
 fn read_secret(env: &mut Environment) -> Option<SecretText> {
     let secret = env.secret(&CLUSTER_SECRET)?;

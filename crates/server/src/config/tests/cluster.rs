@@ -65,7 +65,7 @@ fn several_nodes_without_anything_to_know_each_other_by_do_not_start() {
 #[test]
 fn each_way_to_know_each_other_is_taken_and_what_is_named_outright_comes_first() {
     let security = |vars: &[_]| settings(vars).peer_security.unwrap();
-    assert!(matches!(security(&[THREE, KEY]), PeerSecurity::MasterKey));
+    assert!(matches!(security(&[THREE, KEY]), PeerSecurity::MasterKey(_)));
     let PeerSecurity::Secret(secret) = security(&[THREE, KEY, SECRET]) else { panic!("a secret was given") };
     assert_eq!(secret.expose(), SECRET.1);
     let [certificate, key, authority] = FILES;
