@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cluster::member::MemberNode;
+use crate::cluster::quorum::is_voter;
 use crate::fault::Fault;
 use crate::node::Raft;
 use crate::state::StateHandle;
@@ -89,11 +90,10 @@ impl NodeStatus {
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
-        let is_voter = |id: u64| membership.voter_ids().any(|voter| voter == id);
         let member = |(id, node): (&u64, &MemberNode)| Member {
             node_id: *id,
             address: node.address.clone(),
-            voter: is_voter(*id),
+            voter: is_voter(membership, *id),
         };
         NodeStatus {
             node_id: metrics.id,

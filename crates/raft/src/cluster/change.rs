@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::member::MemberNode;
 use super::peer::{REACHABLE_WITHIN, Sighting};
-use super::quorum::check_removal;
+use super::quorum::{check_removal, is_voter};
 use crate::node::Participant;
 use crate::transport::message::{LeaderAnswer, MemberChange};
 
@@ -308,7 +308,7 @@ impl Participant {
     }
 
     fn is_voter(&self, node_id: u64) -> bool {
-        self.roster.membership().membership().voter_ids().any(|voter| voter == node_id)
+        is_voter(self.roster.membership().membership(), node_id)
     }
 
     /// Of the cluster; the first where the state can't say, which halts the node elsewhere.

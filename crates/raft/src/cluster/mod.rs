@@ -16,7 +16,7 @@ pub(crate) mod identity;
 mod judgement;
 pub(crate) mod member;
 mod peer;
-mod quorum;
+pub(crate) mod quorum;
 pub(crate) mod recover;
 pub(crate) mod roster;
 pub(crate) mod status;

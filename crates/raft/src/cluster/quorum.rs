@@ -9,6 +9,11 @@ pub(super) fn majority(of: usize) -> usize {
     of / 2 + 1
 }
 
+/// Whether the member votes, by any set of a joint membership.
+pub(crate) fn is_voter(membership: &Membership, id: u64) -> bool {
+    membership.voter_ids().any(|voter| voter == id)
+}
+
 /// Whether `present` holds a majority of each set of voters. A membership without voters has no quorum.
 pub(super) fn has_quorum(membership: &Membership, present: &BTreeSet<u64>) -> bool {
     let sets = membership.get_joint_config();

@@ -8,7 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use super::identity::Lineage;
 use super::member::MemberNode;
 use super::peer::{Contact, REACHABLE_WITHIN};
-use super::quorum::has_quorum;
+use super::quorum::{has_quorum, is_voter};
 use super::roster::Roster;
 use crate::node::Raft;
 use crate::state::StateHandle;
@@ -84,7 +84,7 @@ impl Roster {
             MemberStatus {
                 node_id: *id,
                 address: member.address.clone(),
-                voter: members.voter_ids().any(|voter| voter == *id),
+                voter: is_voter(members, *id),
                 clock_skew_ms: self.clock.skew_ms(*id),
                 lag: heard.lag(leader_log_index),
                 reachable: heard.last_contact.is_some_and(|ago| ago <= REACHABLE_WITHIN),

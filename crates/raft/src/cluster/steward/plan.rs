@@ -6,6 +6,7 @@ use crate::cluster::identity::Boot;
 use crate::cluster::judgement::Verdict;
 use crate::cluster::member::MemberNode;
 use crate::cluster::peer::Sighting;
+use crate::cluster::quorum::is_voter;
 use crate::types::{Membership, StoredMembership};
 
 /// A learner this close behind the leader's log, in entries, may vote: what it lacks, it is sent at once.
@@ -72,7 +73,7 @@ impl View<'_> {
     }
 
     fn is_voter(&self, id: u64) -> bool {
-        self.members().voter_ids().any(|voter| voter == id)
+        is_voter(self.members(), id)
     }
 
     /// A membership that was never changed is the founders', of whom none was removed. A node that formed a
