@@ -22,6 +22,7 @@ mod recovery;
 mod rolling_restart;
 mod slot;
 mod status;
+mod strangers;
 mod volume;
 mod writers;
 
@@ -33,12 +34,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::vault::{ADMIN, Vault};
 use client::Client;
 use network::Network;
 use status::Status;
+use writers::create_one;
 
 /// No state of a cluster takes longer to come about, on a busy machine.
 const SETTLE_MAX: Duration = Duration::from_secs(40);
@@ -82,9 +84,21 @@ impl Cluster {
         Some(Cluster::start(members).await)
     }
 
+    /// A new cluster, all ready, that the test shares a network with: it can't be cut, but the test can reach the ports
+    /// that are for other nodes.
+    async fn start_within_reach(members: u64) -> Cluster {
+        let mut cluster = Cluster::prepare_on(Network::on_loopback(), members);
+        cluster.start_all().await;
+        cluster.expect_one_cluster().await;
+        cluster
+    }
+
     /// Nodes that know of each other; none is started.
     fn prepare(members: u64) -> Cluster {
-        let network = Network::new();
+        Cluster::prepare_on(Network::new(), members)
+    }
+
+    fn prepare_on(network: Network, members: u64) -> Cluster {
         let http = http_client(&network, true);
         let mut cluster = Cluster { nodes: BTreeMap::new(), network, http };
         let ids: Vec<_> = (1..=members).collect();
@@ -104,7 +118,7 @@ impl Cluster {
             ("VAULT_PEERS", &peers.join(",")),
             ("VAULT_API_LISTEN", &listen),
             ("VAULT_ALLOWED_IPS", Network::clients()),
-            ("VAULT_LOG", "warn,hyperion_vault=info"),
+            ("VAULT_LOG", "warn,hyperion_vault=info,openraft=error"),
         ]);
         self.nodes.insert(id, node.launched_by(self.network.launcher(id)));
     }
@@ -127,8 +141,11 @@ impl Cluster {
         let all: BTreeSet<_> = self.nodes.keys().copied().collect();
         let of_leader = self.wait_status("all nodes vote", |status| status.voters() == all).await;
         assert!(of_leader.cluster_id().is_some(), "{of_leader:?}");
-        for id in all {
-            let status = self.status(id).await.unwrap();
+        for id in &all {
+            let status = until(&format!("node {id} knows that all vote"), async || {
+                self.status(*id).await.filter(|status| status.voters() == all)
+            })
+            .await;
             assert_eq!(status.cluster_id(), of_leader.cluster_id(), "node {id}");
         }
     }
@@ -308,27 +325,30 @@ impl Cluster {
         .await
     }
 
-    /// Waits until a node votes and lacks nothing.
+    /// Waits until a node votes and has caught up.
     async fn wait_voter(&self, id: u64) {
         self.wait_status(&format!("node {id} votes"), |status| status.is_caught_up_voter(id)).await;
     }
 
     /// Hands leadership over to a node of three. The third one stands still meanwhile.
     async fn make_leader(&self, id: u64) {
-        let leader = self.leader().await;
-        if leader == id {
-            return;
-        }
-        let aside = self.others(&[leader, id]);
-        aside.iter().for_each(|id| self.pause(*id));
         until(&format!("node {id} leads"), async || {
-            let step_down = self.admin(leader, Method::POST, "/v1/admin/cluster/step-down");
-            let _ = step_down.timeout(REQUEST_MAX).send().await;
-            let status = self.status(id).await?;
-            (status.leader() == Some(id)).then_some(())
+            let leader = self.leader().await;
+            if leader == id {
+                return Some(());
+            }
+            let aside = self.others(&[leader, id]);
+            aside.iter().for_each(|id| self.pause(*id));
+            // What only these two have makes it the one that is furthest.
+            let mark = format!("led-by-{id}/{}", fastrand::u64(..));
+            create_one(&self.client_of(&[leader]), &mark).await;
+            // Asked once: whoever leads by the time of a second request would hand it on.
+            let _ = self.admin(leader, Method::POST, "/v1/admin/cluster/step-down").send().await;
+            let _ = timeout(STATUS_MAX, self.leader_among(&[id])).await;
+            aside.iter().for_each(|id| self.resume(*id));
+            None
         })
         .await;
-        aside.iter().for_each(|id| self.resume(*id));
         until(&format!("all see that {id} leads"), async || {
             let said = join_all(self.running().into_iter().map(|id| self.status(id))).await;
             said.iter().flatten().all(|status| status.leader() == Some(id)).then_some(())

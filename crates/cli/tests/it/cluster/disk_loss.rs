@@ -11,6 +11,8 @@ use super::writers::{Writers, create_many};
 
 /// Longer than any election takes that could be won.
 const ELECTION: Duration = Duration::from_secs(4);
+/// Several of the leader's rounds.
+const START_KNOWN: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_millis(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,5 +109,7 @@ async fn copy_while_stopped(cluster: &mut Cluster, id: u64) -> PathBuf {
     let copy = cluster.copy_disk(id);
     cluster.start_node(id).await;
     cluster.wait_voter(id).await;
+    // The leader sees to it that all members know of a new start.
+    sleep(START_KNOWN).await;
     copy
 }

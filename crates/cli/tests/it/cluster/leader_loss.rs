@@ -55,8 +55,8 @@ async fn when_a_follower_dies_only_its_own_clients_notice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_from_the_death_of_a_leader_to_the_next_acknowledged_write_over_20_kills() {
     const KILLS: usize = 20;
-    const MEDIAN_MAX: Duration = Duration::from_millis(1_500);
-    const WORST_MAX: Duration = Duration::from_secs(4);
+    const MEDIAN_MAX: Duration = Duration::from_millis(1_200);
+    const WORST_MAX: Duration = Duration::from_secs(3);
     let mut cluster = Cluster::start(3).await;
     let (mut times, mut written) = (Vec::new(), Written::default());
     for kill in 0..KILLS {

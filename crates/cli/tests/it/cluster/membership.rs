@@ -49,7 +49,7 @@ async fn a_new_node_takes_all_the_state_while_writes_go_on_and_replaces_another(
     cluster.prepare_node(4, &[1, 2, 3, 4]);
     cluster.spawn(4);
     cluster.admit(4).await;
-    let learning = cluster.wait_status("node 4 has all", |status| status.node(4)["lag"] == 0).await;
+    let learning = cluster.wait_status("node 4 has all", |status| status.is_caught_up(4)).await;
     assert_eq!(learning.node(4)["voter"], false, "nobody votes before an operator says so");
     cluster.promote(4).await;
     cluster.wait_voter(4).await;
@@ -81,7 +81,7 @@ async fn a_removal_that_would_lose_the_quorum_is_refused_and_a_dead_member_can_b
     cluster.wipe(dead);
     cluster.spawn(dead);
     cluster.admit(dead).await;
-    cluster.wait_status("it has all", |status| status.node(dead)["lag"] == 0).await;
+    cluster.wait_status("it has all", |status| status.is_caught_up(dead)).await;
     cluster.promote(dead).await;
     cluster.expect_one_cluster().await;
     written = written.merge(create_many(&cluster.client(), "with-three", 5, 1, 0).await);

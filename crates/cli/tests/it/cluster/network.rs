@@ -44,6 +44,11 @@ impl Network {
         network
     }
 
+    /// Loopback, even where more is allowed.
+    pub(super) fn on_loopback() -> Network {
+        Network { slot: Slot::take(clear), separate: BTreeSet::new(), can_cut: false }
+    }
+
     pub(super) fn can_cut(&self) -> bool {
         self.can_cut
     }
@@ -213,7 +218,7 @@ mod tests {
 ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 ear.bind((sys.argv[1], 9))
 print(flush=True)
-ear.settimeout(0.3)
+ear.settimeout(1)
 ear.recv(1)";
         const SPEAK: &str = "import socket, sys
 mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -252,7 +257,9 @@ mouth.sendto(b'.', (sys.argv[1], 9))";
         network.unplug(2);
         assert_eq!(heard(&network), (false, false));
         network.heal();
-        assert_eq!(heard(&network), (true, true));
+        // A bridge notices a new link within a second.
+        let healed = (0..10).any(|_| heard(&network) == (true, true));
+        assert!(healed, "a cable that is plugged in again works");
         let slot = network.slot.number;
         drop(network);
         assert!(entries("/run/netns").iter().all(|name| !name.starts_with(&format!("{PREFIX}{slot}-"))));

@@ -58,7 +58,13 @@ impl Status {
     }
 
     pub(super) fn is_caught_up_voter(&self, id: u64) -> bool {
+        self.node(id)["voter"] == true && self.is_caught_up(id)
+    }
+
+    /// It answers, and lacks no more than what is on its way under load.
+    pub(super) fn is_caught_up(&self, id: u64) -> bool {
+        const LAG_MAX: u64 = 10;
         let node = self.node(id);
-        node["voter"] == true && node["lag"] == 0 && node["role"] != "unreachable"
+        node["lag"].as_u64().is_some_and(|lag| lag <= LAG_MAX) && node["role"] != "unreachable"
     }
 }
