@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::admission::{self, Callee};
 pub(crate) use super::admission::{Admission, CallKind};
-use super::candidacy::{is_unrecorded_single, may_stand};
+use super::candidacy::{is_outvoted, is_unrecorded_single, may_stand};
 use super::clock::ClusterClock;
 use super::identity::Boot;
 use super::judgement::{PeerMemory, judge};
@@ -112,11 +112,15 @@ impl Roster {
         self.table().membership.membership().nodes().next().is_some()
     }
 
-    /// Whether this node may stand for election.
-    pub(crate) fn may_stand(&self) -> bool {
+    /// Whether this node, whose vote this is, may stand for election.
+    pub(crate) fn may_stand(&self, own_vote: Vote) -> bool {
         let membership = self.membership();
         let unrecorded = self.configured.len() < 2 && is_unrecorded_single(self.node_id, &membership);
-        unrecorded || may_stand(self.node_id, &self.boot, &membership)
+        if !unrecorded && !may_stand(self.node_id, &self.boot, &membership) {
+            return false;
+        }
+        let answers = self.recent_answers();
+        !is_outvoted(self.node_id, own_vote, self.lineage.current(), &membership, answers.values())
     }
 
     /// Changes with everything that is learned of a peer.

@@ -51,7 +51,8 @@ impl Steward {
     /// On every node, and before it first leads.
     fn judge_candidacy(&self) {
         let Participant { raft, roster, .. } = &*self.participant;
-        raft.runtime_config().elect(roster.may_stand());
+        let own_vote = raft.server_metrics().borrow_watched().vote;
+        raft.runtime_config().elect(roster.may_stand(own_vote));
     }
 
     async fn look(&mut self) {
