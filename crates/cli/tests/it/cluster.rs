@@ -22,7 +22,6 @@ mod recovery;
 mod rolling_restart;
 mod slot;
 mod status;
-mod strangers;
 mod volume;
 mod writers;
 
@@ -318,9 +317,10 @@ impl Cluster {
     /// Waits until the leader says this of the cluster.
     async fn wait_status(&self, what: &str, so: impl Fn(&Status) -> bool) -> Status {
         until(what, async || {
-            let said = join_all(self.running().into_iter().map(|id| self.status(id))).await;
-            let of_leader = said.into_iter().flatten().filter(|status| status.quorum());
-            of_leader.max_by_key(Status::term).filter(&so)
+            let ids = self.running();
+            let said = join_all(ids.iter().map(|id| self.status(*id))).await;
+            let own = ids.iter().zip(said).filter_map(|(id, said)| said.filter(|s| s.leader() == Some(*id)));
+            own.filter(Status::quorum).max_by_key(Status::term).filter(&so)
         })
         .await
     }
