@@ -12,7 +12,7 @@ use super::writers::{Writers, create_many};
 /// Longer than any election takes that could be won.
 const ELECTION: Duration = Duration::from_secs(4);
 /// Several of the leader's rounds.
-const START_KNOWN: Duration = Duration::from_secs(1);
+const RECORDED: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_millis(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,6 +26,8 @@ async fn a_follower_and_a_leader_that_lost_their_disks_are_taken_in_again() {
         cluster.leader_among(&cluster.others(&[id])).await;
         cluster.start_node(id).await;
         cluster.wait_voter(id).await;
+        // Until the change that lets it vote is committed, the other two are all the quorum there is.
+        sleep(RECORDED).await;
     }
     let written = writers.stop().await;
     written.expect_no_failure();
@@ -110,6 +112,6 @@ async fn copy_while_stopped(cluster: &mut Cluster, id: u64) -> PathBuf {
     cluster.start_node(id).await;
     cluster.wait_voter(id).await;
     // The leader sees to it that all members know of a new start.
-    sleep(START_KNOWN).await;
+    sleep(RECORDED).await;
     copy
 }
