@@ -16,20 +16,25 @@ impl Slot {
     pub(super) fn take(tidy: impl Fn(u8)) -> Slot {
         let directory = std::env::temp_dir().join("hyperion-vault-tests");
         fs::create_dir_all(&directory).unwrap();
-        let free: Vec<_> = (1..=SLOTS)
-            .filter_map(|number| {
-                let lock = File::create(directory.join(format!("cluster-{number}.lock"))).unwrap();
-                lock.try_lock().ok()?;
+        let mut taken = None;
+        for number in 1..=SLOTS {
+            let lock = File::create(directory.join(format!("cluster-{number}.lock"))).unwrap();
+            if lock.try_lock().is_ok() {
                 tidy(number);
-                Some(Slot { number, _lock: lock })
-            })
-            .collect();
-        free.into_iter().next().expect("no slot for one more cluster")
+                // The others are given back at once: somebody else may be looking for one.
+                taken.get_or_insert(Slot { number, _lock: lock });
+            }
+        }
+        taken.expect("no slot for one more cluster")
     }
 }
 
 #[test]
-fn no_two_clusters_have_the_same_slot() {
-    let first = Slot::take(|_| ());
-    assert_ne!(first.number, Slot::take(|_| ()).number);
+fn no_two_clusters_have_the_same_slot_even_if_they_start_at_once() {
+    let taken: Vec<_> = std::thread::scope(|scope| {
+        let taking: Vec<_> = (0..8).map(|_| scope.spawn(|| Slot::take(|_| ()))).collect();
+        taking.into_iter().map(|slot| slot.join().unwrap()).collect()
+    });
+    let numbers: std::collections::BTreeSet<_> = taken.iter().map(|slot| slot.number).collect();
+    assert_eq!(numbers.len(), taken.len());
 }
