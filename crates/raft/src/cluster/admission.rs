@@ -39,12 +39,20 @@ pub(super) struct Callee<'a> {
     pub(super) last_log_id: Option<LogId>,
 }
 
-/// `heard`: the caller's last answer to this node's own question, if it was heard.
+/// What this node heard of the caller when it asked where everybody stands.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Heard<'a> {
+    /// The caller's own last answer.
+    pub(super) answer: Option<&'a BeatAnswer>,
+    /// Somebody that this node asks said lately that the caller leads.
+    pub(super) leads: bool,
+}
+
 pub(super) fn admit(
     callee: &Callee<'_>,
     caller: &Caller,
     call: CallKind,
-    heard: Option<&BeatAnswer>,
+    heard: Heard<'_>,
 ) -> Result<Admission, Rejection> {
     if caller.to != callee.node_id {
         return Err(Rejection::OtherNode { here: callee.node_id, meant: caller.to });
@@ -61,13 +69,19 @@ pub(super) fn admit(
     }
     match call {
         CallKind::Beat => {}
-        // Whoever can send a part of the log was elected by a quorum that looked at it, and its term says when.
-        // This node may be too far behind to know that it is a member, or on which disk.
-        CallKind::Append | CallKind::Snapshot | CallKind::Transfer => {}
-        CallKind::Vote => check_candidate(callee, caller, heard)?,
+        CallKind::Append | CallKind::Snapshot | CallKind::Transfer => check_leader(callee, caller, heard)?,
+        CallKind::Vote => check_candidate(callee, caller, heard.answer)?,
         CallKind::Propose | CallKind::ReadIndex | CallKind::Manage => check_member(callee, caller)?,
     }
     Ok(Admission { adopt: Some(lineage).filter(|_| callee.lineage.is_none()) })
+}
+
+/// Whoever can send a part of the log was elected by a quorum that looked at it, and its term says when. This node
+/// may be too far behind to know on which disk it is, or that it is a member at all; then those that this node knows
+/// say whether it leads.
+fn check_leader(callee: &Callee<'_>, caller: &Caller, heard: Heard<'_>) -> Result<(), Rejection> {
+    let knows_nobody = callee.membership.membership().nodes().next().is_none();
+    if knows_nobody || heard.leads { Ok(()) } else { check_member(callee, caller) }
 }
 
 fn check_member(callee: &Callee<'_>, caller: &Caller) -> Result<(), Rejection> {

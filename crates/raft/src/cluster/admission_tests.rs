@@ -25,7 +25,7 @@ fn verdicts(lineage: Option<Lineage>, caller: &Caller) -> Vec<Result<(), Rejecti
         membership: &membership,
         last_log_id: Some(log_id(3, 100)),
     };
-    ALL.iter().map(|call| admit(&callee, caller, *call, None).map(|_| ())).collect()
+    ALL.iter().map(|call| admit(&callee, caller, *call, Heard::default()).map(|_| ())).collect()
 }
 
 /// The beat is answered, and everything else refused so.
@@ -61,13 +61,26 @@ fn other_lines_of_history_are_refused() {
 }
 
 #[test]
-fn who_is_no_member_neither_stands_nor_asks() {
-    let outsider = caller(9, 2);
-    for (call, verdict) in ALL.iter().zip(verdicts(Some(CLUSTER), &outsider)) {
+fn who_is_no_member_does_nothing() {
+    assert_eq!(verdicts(Some(CLUSTER), &caller(9, 2)), only_the_beat(&Rejection::NotAMember(9)));
+}
+
+/// The members that this node knows may have made it one, and elected it, while this node was away.
+#[test]
+fn a_leader_that_is_not_known_as_a_member_is_believed_once_another_names_it() {
+    let membership = members(&[1, 2, 3], &[]);
+    let behind = Callee {
+        node_id: 2,
+        boot: boot_of(2),
+        lineage: Some(CLUSTER),
+        membership: &membership,
+        last_log_id: Some(log_id(3, 100)),
+    };
+    for call in ALL {
+        let verdict = admit(&behind, &caller(9, 2), call, Heard { answer: None, leads: true });
         let history =
             matches!(call, CallKind::Beat | CallKind::Append | CallKind::Snapshot | CallKind::Transfer);
-        let expected = if history { Ok(()) } else { Err(Rejection::NotAMember(9)) };
-        assert_eq!(verdict, expected, "{call:?}");
+        assert_eq!(verdict.is_ok(), history, "{call:?}: it may send what it has, and ask for nothing");
     }
 }
 
@@ -94,8 +107,9 @@ fn a_candidate_that_is_further_than_this_node_may_have_been_let_in_since() {
     };
     let candidate = Caller { boot: boot(9, 1), ..caller(1, 2) };
     let vote = |last, boot| {
-        let heard = BeatAnswer { last_log_id: last, boot, ..answer(1) };
-        admit(&behind, &candidate, CallKind::Vote, Some(&heard)).is_ok()
+        let answer = BeatAnswer { last_log_id: last, boot, ..answer(1) };
+        let heard = Heard { answer: Some(&answer), leads: false };
+        admit(&behind, &candidate, CallKind::Vote, heard).is_ok()
     };
     assert!(vote(Some(log_id(3, 101)), boot(9, 1)));
     assert!(!vote(Some(log_id(3, 100)), boot(9, 1)), "it has nothing that this node lacks");
@@ -109,7 +123,7 @@ fn a_fresh_node_takes_in_history_and_joins_its_line() {
     let callee =
         Callee { node_id: 2, boot: boot_of(2), lineage: None, membership: &membership, last_log_id: None };
     for call in ALL {
-        let admitted = admit(&callee, &caller(1, 2), call, None);
+        let admitted = admit(&callee, &caller(1, 2), call, Heard::default());
         let expected = match call {
             CallKind::Beat => Ok(Admission { adopt: None }),
             CallKind::Vote | CallKind::Append | CallKind::Snapshot | CallKind::Transfer => {

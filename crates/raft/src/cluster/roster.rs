@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::admission::{self, Callee};
+use super::admission::{self, Callee, Heard};
 pub(crate) use super::admission::{Admission, CallKind};
 use super::candidacy::{is_outvoted, is_unrecorded_single, may_stand};
 use super::clock::ClusterClock;
-use super::identity::Boot;
+use super::identity::{Boot, Lineage};
 use super::judgement::{PeerMemory, judge};
 use super::member::MemberNode;
 use super::peer::{Contact, Peer, Sighting};
@@ -55,6 +55,20 @@ struct Table {
     /// Nodes that are to become members: looked at first.
     guests: BTreeMap<u64, String>,
     peers: BTreeMap<u64, Peer>,
+}
+
+impl Table {
+    fn contact(&self, id: u64) -> Option<&Contact> {
+        self.peers.get(&id)?.contact.as_ref()
+    }
+
+    /// Whether anybody that this node asks said lately that `id` leads this line of history.
+    fn names_as_leader(&self, id: u64, lineage: Option<Lineage>) -> bool {
+        let now = Instant::now();
+        let lately = |contact: &&Contact| contact.is_within(ROUTE_LIFE, now);
+        let mut contacts = self.peers.values().filter_map(|peer| peer.contact.as_ref()).filter(lately);
+        contacts.any(|contact| contact.answer.lineage == lineage && contact.answer.leader == Some(id))
+    }
 }
 
 /// Whom to ask where he stands, and how.
@@ -138,8 +152,11 @@ impl Roster {
             membership: &table.membership,
             last_log_id: table.last_log_id,
         };
-        let contact = table.peers.get(&caller.from).and_then(|peer| peer.contact.as_ref());
-        admission::admit(&callee, caller, call, contact.map(|contact| &contact.answer))
+        let heard = Heard {
+            answer: table.contact(caller.from).map(|contact| &contact.answer),
+            leads: table.names_as_leader(caller.from, callee.lineage),
+        };
+        admission::admit(&callee, caller, call, heard)
     }
 
     /// The way to a peer that may be called, and counted on.

@@ -6,7 +6,9 @@ use hyperion_vault_core::time::Timestamp;
 use tokio::time::advance;
 
 use super::*;
-use crate::cluster::fixture::{CLUSTER, address_of, answer, boot, boot_of, caller, fresh, log_id, members};
+use crate::cluster::fixture::{
+    CLUSTER, OTHER_CLUSTER, address_of, answer, boot, boot_of, caller, fresh, log_id, members,
+};
 
 struct StandingClock;
 
@@ -95,6 +97,20 @@ async fn a_silent_peer_is_given_up() {
     advance(Duration::from_millis(1)).await;
     assert!(roster.route(2).is_err());
     assert_eq!(roster.sightings().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_leader_is_believed_while_a_peer_names_it() {
+    let roster = member_of_three();
+    let append = || roster.admits(&caller(9, 1), CallKind::Append).is_ok();
+    hear(&roster, answer(2));
+    assert!(!append(), "nobody names it");
+    hear(&roster, BeatAnswer { leader: Some(9), lineage: Some(OTHER_CLUSTER), ..answer(3) });
+    assert!(!append(), "it leads another cluster");
+    hear(&roster, BeatAnswer { leader: Some(9), ..answer(2) });
+    assert!(append());
+    advance(ROUTE_LIFE + Duration::from_millis(1)).await;
+    assert!(!append(), "that was long ago");
 }
 
 #[tokio::test(start_paused = true)]
