@@ -26,6 +26,11 @@ pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Type
 pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 
+/// Whether the entry was made by the leader of `vote` or one before it.
+pub(crate) fn is_within(entry: &LogId, vote: &Vote) -> bool {
+    (entry.leader_id.term, entry.leader_id.node_id) <= (vote.leader_id.term, vote.leader_id.node_id)
+}
+
 /// A proposal as it is stored and sent: encoded once by the leader, never decoded before it is applied.
 ///
 /// Its `Debug` and `Display` tell its length only.

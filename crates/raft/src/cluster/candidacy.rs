@@ -7,12 +7,25 @@
 //! An older copy of the right disk is known by it. Such a node needs the votes of others, who know better; unless
 //! the copy is of a time when it was alone. Then the others' votes show that the cluster went on.
 
+use openraft::async_runtime::watch::WatchReceiver;
+
 use super::identity::{Boot, Lineage};
+use crate::node::Participant;
 use crate::transport::message::BeatAnswer;
 use crate::types::{StoredMembership, Vote};
 
+impl Participant {
+    /// Lets this node stand for election, or not, by what it knows now; says which.
+    pub(crate) fn judge_candidacy(&self) -> bool {
+        let own_vote = self.raft.server_metrics().borrow_watched().vote;
+        let stands = self.roster.may_stand(own_vote);
+        self.raft.runtime_config().elect(stands);
+        stands
+    }
+}
+
 /// Whether `membership` names node `node_id` on the disk of this start.
-pub(crate) fn may_stand(node_id: u64, boot: &Boot, membership: &StoredMembership) -> bool {
+pub(super) fn may_stand(node_id: u64, boot: &Boot, membership: &StoredMembership) -> bool {
     let member = membership.membership().get_node(&node_id);
     member.and_then(|member| member.boot).is_some_and(|known| known.continues_as(boot))
 }

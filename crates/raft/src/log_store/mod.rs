@@ -45,6 +45,9 @@ const WAITING_COMMANDS_MAX: usize = 1_024;
 pub(crate) trait PurgeGate: Send + Sync + 'static {
     /// Makes the state durable up to `index` if it isn't, and says whether it now is.
     fn admits(&self, index: u64) -> impl Future<Output = Result<bool, Fault>> + Send;
+
+    /// Index of the last entry whose effect the state has.
+    fn applied(&self) -> Option<u64>;
 }
 
 /// The log as consensus writes it. One exists for each open log; readers are cloned from it.
@@ -52,6 +55,7 @@ pub(crate) struct LogStore<G> {
     reader: LogReader,
     commands: mpsc::Sender<LogCommand>,
     gate: G,
+    latch: Arc<FaultLatch>,
 }
 
 impl<G: PurgeGate> LogStore<G> {
@@ -80,7 +84,8 @@ impl<G: PurgeGate> LogStore<G> {
             ),
             commands.clone(),
         )?;
-        Ok((LogStore { reader: LogReader::new(file, memory, latch), commands, gate }, writer))
+        let reader = LogReader::new(file, memory, Arc::clone(&latch));
+        Ok((LogStore { reader, commands, gate, latch }, writer))
     }
 
     /// The line of history of this log, and the way to set it.
@@ -143,8 +148,14 @@ impl<G: PurgeGate> RaftLogStorage<TypeConfig> for LogStore<G> {
         self.send(LogCommand::Append { entries, flushed }).await
     }
 
+    /// Never below what is applied: a leader that asks for that has another history, and this node would go on with
+    /// a state that differs from everybody's.
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
         let from = tail::after(last);
+        if self.gate.applied() >= Some(from) {
+            let fault = Fault::Log(format!("the cluster has another entry {from} than the one applied here"));
+            return Err(self.latch.raise(fault).into_io());
+        }
         self.reader.memory().truncate(last);
         self.send_durable(|done| LogCommand::Truncate { from, done }).await
     }

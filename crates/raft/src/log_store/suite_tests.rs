@@ -23,6 +23,10 @@ impl PurgeGate for Unguarded {
     async fn admits(&self, _index: u64) -> Result<bool, Fault> {
         Ok(true)
     }
+
+    fn applied(&self) -> Option<u64> {
+        None
+    }
 }
 
 struct OnDisk;

@@ -77,6 +77,10 @@ impl PurgeGate for DurableTo {
     async fn admits(&self, index: u64) -> Result<bool, Fault> {
         Ok(index <= self.0)
     }
+
+    fn applied(&self) -> Option<u64> {
+        None
+    }
 }
 
 struct Log {

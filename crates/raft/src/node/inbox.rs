@@ -20,7 +20,7 @@ use crate::transport::inbox::{Appended, Appends, Inbox};
 use crate::transport::message::{
     BeatAnswer, Caller, Forwarded, LeaderAnswer, MemberChange, MembersAnswer, Rejection,
 };
-use crate::types::{TypeConfig, Vote};
+use crate::types::{LogId, TypeConfig, Vote, is_within};
 
 type Answer<T> = Result<T, Rejection>;
 
@@ -36,6 +36,19 @@ impl Participant {
                 return Err(Rejection::OtherLineage);
             }
             tracing::info!(%lineage, leader = caller.from, "joined the cluster");
+        }
+        Ok(())
+    }
+
+    /// Whether a snapshot can be of the history that a leader with this vote continues. Consensus panics at one that
+    /// isn't.
+    fn check_follows(&self, vote: &Vote, last: Option<LogId>) -> Answer<()> {
+        let metrics = self.raft.data_metrics();
+        let committed = metrics.borrow_watched().local_committed;
+        let beyond_vote = last.is_some_and(|last| !is_within(&last, vote));
+        let beside_committed = last > committed && last.map(|id| id.index) <= committed.map(|id| id.index);
+        if beyond_vote || beside_committed {
+            return Err(Rejection::Malformed("the snapshot is of another history"));
         }
         Ok(())
     }
@@ -108,6 +121,7 @@ impl Inbox for Participant {
     ) -> Answer<SnapshotResponse<TypeConfig>> {
         self.admit(&caller, CallKind::Snapshot).await?;
         let snapshot = open_received(received).await?;
+        self.check_follows(&vote, snapshot.meta.last_log_id)?;
         self.raft.install_full_snapshot(vote, snapshot).await.map_err(|_| Rejection::Halted)
     }
 
@@ -130,6 +144,10 @@ impl Inbox for Participant {
         }
         let command: Command =
             minicbor::decode(&forwarded.command).map_err(|_| Rejection::Malformed("unknown command"))?;
+        // The leader's own steward raises it, who knows what every member can apply.
+        if matches!(command, Command::RaiseFeatureLevel(_)) {
+            return Err(Rejection::Malformed("the feature level is the leader's to raise"));
+        }
         if self.cluster_level().is_ok_and(|level| command.level() > level) {
             return Err(Rejection::Malformed("a command above the level of the cluster"));
         }

@@ -15,7 +15,8 @@ use super::pending::Ticket;
 use crate::config::{LEADER_CALL_TIMEOUT, PROPOSAL_BYTES_MAX, PROPOSE_RETRY_PAUSE, PROPOSE_TIMEOUT};
 use crate::error::ProposeError;
 use crate::status::Leadership;
-use crate::transport::message::{Forwarded, LeaderAnswer};
+use crate::transport::connection::CallError;
+use crate::transport::message::{Forwarded, LeaderAnswer, Rejection};
 use crate::types::EncodedProposal;
 
 /// What an encoded proposal has beside its command: stamp, origin and their framing.
@@ -144,12 +145,18 @@ impl Participant {
             Ok(LeaderAnswer::Done(index)) => Tried::Written(index),
             Ok(LeaderAnswer::NotLeader { .. }) => Tried::Elsewhere,
             Ok(LeaderAnswer::Refused(_)) => Tried::Failed(ProposeError::DiskFull),
+            Err(CallError::Rejected(Rejection::Malformed(_))) => Tried::Failed(ProposeError::NoQuorum),
+            Err(CallError::Rejected(_)) => Tried::Elsewhere,
             Ok(LeaderAnswer::Unavailable(_)) | Err(_) => Tried::Lost,
         }
     }
 
     /// Has the level of the cluster's commands raised; the leader alone does, once every member can follow.
     pub(crate) async fn raise_feature_level(&self, level: u32) -> Result<(), ProposeError> {
+        // Before the cluster has its identity there is no level to raise.
+        if !meta::cluster(&*self.state.view()).is_ok_and(|cluster| cluster.is_some()) {
+            return Ok(());
+        }
         self.propose(Command::RaiseFeatureLevel(RaiseFeatureLevel { level })).await.map(drop)
     }
 }

@@ -13,7 +13,6 @@ use tokio::time::MissedTickBehavior;
 use super::barrier::{self, Rounds};
 use super::standing::{self, Standing};
 use super::{Node, Participant, Pending, Raft, Running, inbox};
-use crate::cluster::candidacy::may_stand;
 use crate::cluster::clock::ClusterClock;
 use crate::cluster::member::MemberNode;
 use crate::cluster::roster::Roster;
@@ -46,10 +45,12 @@ pub(super) async fn start(
     };
     let (stats, latch) = (Arc::new(StorageStats::default()), FaultLatch::new(on_fault));
     let storage = open_storage(&config, Arc::clone(&disk), &stats).await?;
+    // A vote alone, granted to who would found the cluster, is no part of its history.
+    let has_history = storage.recovered.last.is_some();
     let mut tasks = JoinSet::new();
     let seat = take_seat(&config, &*disk, storage, clock, (&stats, latch), &mut tasks).await?;
     let participant = seat.participant;
-    let waits_for = form_or_resume(&participant, &config, &mut tasks)
+    let waits_for = form_or_resume(&participant, &config, has_history, &mut tasks)
         .await
         .map_err(|error| not_resumed(&participant.latch, &*error))?;
     let (standing, standing_seen) = watch::channel(Standing::Waiting(waits_for.borrow().clone()));
@@ -183,19 +184,20 @@ fn not_resumed(latch: &FaultLatch, error: &dyn std::error::Error) -> StartError 
 async fn form_or_resume(
     participant: &Arc<Participant>,
     config: &NodeConfig,
+    has_history: bool,
     tasks: &mut JoinSet<()>,
 ) -> Result<watch::Receiver<String>, Box<dyn std::error::Error + Send + Sync>> {
     let raft = &participant.raft;
     let (waits_for, seen) = watch::channel("no leader".to_owned());
-    if raft.is_initialized().await? {
+    let alone = config.peers.len() < 2;
+    if has_history {
         // Only files of before there were lines of history have none.
         participant.lineage.adopt(config.new_lineage()).await?;
-        let membership = participant.roster.membership();
-        let stands = may_stand(config.node_id, &participant.boot, &membership);
-        if stands && raft.voter_ids().eq([config.node_id]) {
+        // With peers it may be an older copy of the disk that says it is the only voter: they are heard first.
+        if alone && participant.judge_candidacy() && raft.voter_ids().eq([config.node_id]) {
             raft.trigger().elect(false).await?;
         }
-    } else if config.peers.len() < 2 {
+    } else if alone {
         participant.lineage.adopt(config.new_lineage()).await?;
         let itself =
             MemberNode { address: config.address.clone(), boot: Some(participant.boot), votes: true };
@@ -212,16 +214,17 @@ async fn form_or_resume(
 fn follow_membership(participant: &Arc<Participant>, tasks: &mut JoinSet<()>) {
     let mut members = participant.raft.server_metrics();
     let participant = Arc::clone(participant);
-    let take = move |membership: &Arc<StoredMembership>| {
-        let stands = may_stand(participant.node_id(), &participant.boot, membership);
-        participant.raft.runtime_config().elect(stands);
-        participant.roster.set_membership(Arc::clone(membership));
+    let take = move |membership: Arc<StoredMembership>| {
+        participant.roster.set_membership(membership);
+        participant.judge_candidacy();
     };
-    take(&members.borrow_watched().membership_config);
+    // The watch must not be held while it is read again: a writer in between would wait for both.
+    let membership = Arc::clone(&members.borrow_watched().membership_config);
+    take(membership);
     tasks.spawn(async move {
         while members.changed().await.is_ok() {
             let membership = Arc::clone(&members.borrow_and_update().membership_config);
-            take(&membership);
+            take(membership);
         }
     });
 }

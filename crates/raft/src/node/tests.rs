@@ -5,7 +5,11 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::cluster::identity::{Boot, Lineage};
 use crate::disk::DataDir;
+use crate::transport::inbox::Inbox;
+use crate::transport::message::Caller;
+use crate::types::{CommittedLeaderId, LogId, Vote};
 
 struct StandingClock;
 
@@ -59,4 +63,34 @@ async fn a_stop_that_was_asked_for_is_no_fault() {
     node.shutdown().await.unwrap();
     assert!(!node.is_ready() && !node.is_leader());
     assert!(faults.try_recv().is_err());
+}
+
+/// It was taken for one with a history from before there were lines of it, and began a line of its own, in which
+/// nobody else was.
+#[tokio::test]
+async fn a_fresh_node_that_has_voted_is_still_fresh_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = async |draw: u8| {
+        let mut config = NodeConfig::new(2, [draw; 40]);
+        config.peers = [1, 2, 3].map(|id| (id, format!("127.0.0.1:{}", 40_000 + id))).into();
+        let disk = Arc::new(DataDir::open(directory.path()).unwrap());
+        Node::start(config, disk, Arc::new(StandingClock), Arc::new(|_| {})).await.unwrap()
+    };
+    let node = start(7).await;
+    let caller = Caller {
+        lineage: Some(Lineage([9; 16])),
+        from: 1,
+        boot: Boot { disk_id: [1; 16], count: 1, nonce: 1 },
+        to: 2,
+        to_boot: Some(node.participant.boot),
+    };
+    let first = LogId { leader_id: CommittedLeaderId { term: 0, node_id: 0 }, index: 0 };
+    let request = openraft::raft::VoteRequest::new(Vote::new(1, 1), Some(first));
+    let answer = Inbox::vote(&*node.participant, caller, request).await.unwrap();
+    assert!(answer.vote_granted);
+    node.shutdown().await.unwrap();
+    drop(node);
+    let node = start(8).await;
+    assert_eq!(node.participant.lineage.current(), None);
+    node.shutdown().await.unwrap();
 }

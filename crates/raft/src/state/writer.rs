@@ -112,6 +112,10 @@ impl crate::log_store::PurgeGate for StateHandle {
         }
         Ok(self.durable_index() >= Some(index))
     }
+
+    fn applied(&self) -> Option<u64> {
+        *self.applied.borrow()
+    }
 }
 
 fn stopped() -> Fault {

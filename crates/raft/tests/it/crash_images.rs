@@ -82,7 +82,9 @@ impl Run {
         };
         assert!(
             is_whole(end) || is_whole(end - 1),
-            "after {happened} events: {last:?} was acknowledged, the log ends at {end}: not the rows of its entries"
+            "after {happened} events: {last:?} was acknowledged, the log ends at {end}: not the rows of its entries but {:?} and the first command is at {:?}",
+            rows.keys().collect::<Vec<_>>(),
+            self.commands.keys().next()
         );
         node.shutdown().await.unwrap();
     }

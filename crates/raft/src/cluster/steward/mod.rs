@@ -35,7 +35,7 @@ pub(crate) async fn run(participant: Arc<Participant>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        steward.judge_candidacy();
+        steward.participant.judge_candidacy();
         steward.look().await;
     }
 }
@@ -48,13 +48,6 @@ struct Steward {
 }
 
 impl Steward {
-    /// On every node, and before it first leads.
-    fn judge_candidacy(&self) {
-        let Participant { raft, roster, .. } = &*self.participant;
-        let own_vote = raft.server_metrics().borrow_watched().vote;
-        raft.runtime_config().elect(roster.may_stand(own_vote));
-    }
-
     async fn look(&mut self) {
         let last_log_index = self.last_log_index();
         let previous = std::mem::replace(&mut self.previous_log_index, last_log_index);

@@ -7,7 +7,7 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult
 use super::super::limits::APPEND_ENTRIES_MAX;
 use super::Wire;
 use crate::encoding::{LogIdRecord, Stored, VoteRecord};
-use crate::types::{Entry, TypeConfig, Vote};
+use crate::types::{Entry, LogId, TypeConfig, Vote, is_within};
 
 #[derive(minicbor::Encode, minicbor::Decode)]
 pub(in super::super) struct AppendRecord {
@@ -58,18 +58,22 @@ impl Wire for AppendEntriesRequest<TypeConfig> {
 
     fn from_record(record: AppendRecord) -> Result<Self, &'static str> {
         let entries = record.entries.0;
-        let prev_log_id: Option<crate::types::LogId> = record.prev_log_id.map(Into::into);
+        let prev_log_id: Option<LogId> = record.prev_log_id.map(Into::into);
         // Consensus relies on it, and would panic.
         let first = prev_log_id.map_or(0, |id| id.index.saturating_add(1));
         if !entries.iter().map(|entry| entry.log_id.index).eq((first..).take(entries.len())) {
             return Err("entries that don't follow each other");
         }
-        Ok(AppendEntriesRequest {
-            vote: Vote::from_record(record.vote)?,
-            prev_log_id,
-            leader_commit: record.leader_commit.map(Into::into),
-            entries,
-        })
+        let vote = Vote::from_record(record.vote)?;
+        let leader_commit = record.leader_commit.map(Into::into);
+        let ids = prev_log_id.iter().chain(entries.iter().map(|entry| &entry.log_id));
+        if !vote.committed
+            || !ids.clone().is_sorted()
+            || !ids.chain(&leader_commit).all(|id| is_within(id, &vote))
+        {
+            return Err("entries that no leader of this term can send");
+        }
+        Ok(AppendEntriesRequest { vote, prev_log_id, leader_commit, entries })
     }
 }
 

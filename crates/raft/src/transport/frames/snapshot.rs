@@ -32,7 +32,11 @@ impl Wire for SnapshotHeader {
     }
 
     fn from_record(record: SnapshotHeaderRecord) -> Result<SnapshotHeader, &'static str> {
-        Ok(SnapshotHeader { vote: Vote::from_record(record.vote)?, bytes: record.bytes })
+        let vote = Vote::from_record(record.vote)?;
+        if !vote.committed {
+            return Err("a snapshot of a node that doesn't lead");
+        }
+        Ok(SnapshotHeader { vote, bytes: record.bytes })
     }
 }
 
