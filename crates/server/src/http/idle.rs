@@ -5,13 +5,22 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// The open requests of one connection. Clones speak of the same connection.
 #[derive(Clone)]
-pub(super) struct Activity(Arc<Mutex<State>>);
+pub(super) struct Activity(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Told of the first request.
+    first: Notify,
+}
 
 struct State {
+    /// There was a request.
+    begun: bool,
     open: usize,
     /// When the last request ended, or the connection began.
     idle_since: Instant,
@@ -20,13 +29,26 @@ struct State {
 impl Activity {
     /// Of a connection that begins now.
     pub(super) fn start() -> Activity {
-        Activity(Arc::new(Mutex::new(State { open: 0, idle_since: Instant::now() })))
+        let state = State { begun: false, open: 0, idle_since: Instant::now() };
+        Activity(Arc::new(Shared { state: Mutex::new(state), first: Notify::new() }))
     }
 
     /// A request is open until what this returns is dropped.
     pub(super) fn open(&self) -> OpenRequest {
-        self.state().open += 1;
+        let mut state = self.state();
+        state.open += 1;
+        if !std::mem::replace(&mut state.begun, true) {
+            self.0.first.notify_one();
+        }
+        drop(state);
         OpenRequest(self.clone())
+    }
+
+    /// Ends at the first request of the connection; at once if it was there.
+    pub(super) async fn begun(&self) {
+        if !self.state().begun {
+            self.0.first.notified().await;
+        }
     }
 
     /// Ends when no request has been open for `idle_max`, of which only what lies after this call counts.
@@ -48,7 +70,7 @@ impl Activity {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Two numbers that are never half written.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

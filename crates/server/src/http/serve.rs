@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -73,6 +74,9 @@ pub struct ConnectionLimits {
     /// Between two pings of an HTTP/2 peer, and for its answer.
     pub ping_interval: Duration,
     pub pong_max: Duration,
+    /// For the first request of a connection, once stopping has begun: it may be on its way, or lie in the
+    /// kernel's buffers already. A connection that was used before closes at once.
+    pub first_request_max: Duration,
     /// For requests in flight, once stopping has begun.
     pub drain_max: Duration,
 }
@@ -88,6 +92,7 @@ impl Default for ConnectionLimits {
             write_stall_max: Duration::from_secs(30),
             ping_interval: Duration::from_secs(20),
             pong_max: Duration::from_secs(10),
+            first_request_max: Duration::from_millis(250),
             drain_max: Duration::from_secs(10),
         }
     }
@@ -116,8 +121,9 @@ pub enum Drained {
     Cut { requests: usize },
 }
 
-/// Serves `router` until `stop` is cancelled, then drains: nothing new is accepted, idle connections close at
-/// once, and requests in flight have [`ConnectionLimits::drain_max`] to end.
+/// Serves `router` until `stop` is cancelled, then drains: what connected before is still accepted and has
+/// [`ConnectionLimits::first_request_max`] to say what it wants, nothing connects after that, idle connections
+/// close at once, and requests in flight have [`ConnectionLimits::drain_max`] to end.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
@@ -224,22 +230,31 @@ fn http_builder(limits: &ConnectionLimits, tasks: Tasks) -> auto::Builder<Tasks>
 async fn accept_until_stopped(listener: &TcpListener, shell: &Arc<Shell>) {
     let limits = &shell.limits;
     let places = Places::new(limits.connections_max, limits.connections_per_address_max);
-    loop {
-        let next = shell.stop.run_until_cancelled(accept(listener, &places)).await;
-        let Some((stream, peer, place)) = next else { return };
-        let (tasks, shell) = (&shell.tasks, Arc::clone(shell));
-        tasks.execute(async move {
-            if let Err(error) = shell.connection(stream, peer, place).await {
-                // A peer's own doing, and for nobody's attention: whoever can connect could fill the log.
-                tracing::debug!(%peer, %error, "connection ended");
-            }
-        });
+    while let Some(accepted) = shell.stop.run_until_cancelled(accept(listener, &places)).await {
+        spawn_connection(shell, accepted);
+    }
+    // Whoever the kernel has let in takes himself for connected: closing the listener would reset him.
+    for _ in 0..limits.connections_max {
+        let Some(accepted) = accept(listener, &places).now_or_never() else { return };
+        spawn_connection(shell, accepted);
     }
 }
 
+fn spawn_connection(shell: &Arc<Shell>, (stream, peer, place): Accepted) {
+    let (tasks, shell) = (&shell.tasks, Arc::clone(shell));
+    tasks.execute(async move {
+        if let Err(error) = shell.connection(stream, peer, place).await {
+            // A peer's own doing, and for nobody's attention: whoever can connect could fill the log.
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    });
+}
+
+type Accepted = (TcpStream, SocketAddr, Arc<Place>);
+
 /// The next connection of a client that may have one more, and its place. The place is free again once the
 /// connection and its requests are done.
-async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Arc<Place>) {
+async fn accept(listener: &TcpListener, places: &Places) -> Accepted {
     loop {
         let free = places.next().await;
         match listener.accept().await {
@@ -329,6 +344,12 @@ impl Shell {
             () = self.stop.cancelled() => {}
             () = activity.idle_for(self.limits.idle_max) => {}
             ended = connection.as_mut() => return ended.map_err(ConnectionError::Http),
+        }
+        // Graceful is only what comes after the first request: before it, the connection would just be closed.
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended.map_err(ConnectionError::Http),
+            _ = timeout(self.limits.first_request_max, activity.begun()) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
