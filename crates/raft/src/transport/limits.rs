@@ -34,7 +34,7 @@ pub(super) const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(10);
 /// For a call with one answer, whatever its caller's patience. Longer than a change of the members takes, which
 /// may wait for a learner to catch up.
 pub(super) const CALL_TIME_MAX: Duration = Duration::from_secs(60);
-/// Refused connections are logged this often at most, with their number.
+/// Refused connections and calls are logged this often at most, with their number.
 pub(super) const REFUSALS_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// For a TCP connection to a peer.

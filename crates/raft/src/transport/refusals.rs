@@ -1,4 +1,4 @@
-//! A log of refused connections that whoever is refused can't fill.
+//! A log of refused connections and calls that whoever is refused can't fill.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ struct Unlogged {
 impl Refusals {
     pub(super) fn note(&self, address: SocketAddr, reason: &dyn fmt::Display) {
         if let Some(others) = self.due() {
-            tracing::warn!(%address, %reason, others, "refused a connection to the port for other members");
+            tracing::warn!(%address, %reason, others, "turned somebody away from the port for other members");
         }
     }
 

@@ -30,7 +30,7 @@ use super::limits::{
     PING_INTERVAL, PONG_TIME_MAX, RESETS_PENDING_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use super::refusals::Refusals;
-use super::service::{NodeService, PeerIdentity};
+use super::service::{NodeService, Peer, PeerIdentity};
 use super::tls::{TransportSecurity, peer_node_id};
 
 /// Pause after an accept that failed for want of something, such as file descriptors.
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
         TransportSecurity::Plain => None,
         TransportSecurity::Tls(tls) => Some(TlsAcceptor::from(tls.server_config())),
     };
-    let (http, refusals) = (http_builder(tasks.clone()), Refusals::default());
+    let (http, refusals) = (http_builder(tasks.clone()), Arc::<Refusals>::default());
     let shell = Arc::new(Shell { tls, http, inbox, node_id, refusals });
     let (places, handshakes) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Handshakes::default());
     loop {
@@ -140,7 +140,7 @@ struct Shell {
     http: Builder<Tasks>,
     inbox: Arc<dyn Inbox>,
     node_id: u64,
-    refusals: Refusals,
+    refusals: Arc<Refusals>,
 }
 
 /// Why a connection ended before a call could be made.
@@ -170,12 +170,12 @@ impl Shell {
         let ended = match &self.tls {
             None => {
                 drop(handshaking);
-                self.calls(stream, PeerIdentity::Unproven).await
+                self.calls(stream, Peer { address, identity: PeerIdentity::Unproven }).await
             }
             Some(tls) => match self.shake_hands(tls, stream).await {
-                Ok((stream, peer)) => {
+                Ok((stream, identity)) => {
                     drop(handshaking);
-                    self.calls(stream, peer).await
+                    self.calls(stream, Peer { address, identity }).await
                 }
                 Err(refused) => Err(refused),
             },
@@ -198,11 +198,12 @@ impl Shell {
     }
 
     /// Serves the calls of one connection until it is closed, or nothing was asked for a while.
-    async fn calls<S>(&self, stream: S, peer: PeerIdentity) -> Result<(), Refused>
+    async fn calls<S>(&self, stream: S, peer: Peer) -> Result<(), Refused>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = NodeService::new(Arc::clone(&self.inbox), self.node_id, peer);
+        let (inbox, refusals) = (Arc::clone(&self.inbox), Arc::clone(&self.refusals));
+        let service = NodeService::new(inbox, self.node_id, peer, refusals);
         let answering = service.clone();
         let answer = service_fn(move |request: Request<Incoming>| {
             let service = answering.clone();

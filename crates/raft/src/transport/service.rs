@@ -1,5 +1,6 @@
 //! From an HTTP/2 request to the node behind the listener, and back.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::frames::{self, SnapshotHeader, Wire};
 use super::inbox::{Appends, Inbox};
 use super::limits::{CALL_TIME_MAX, FIRST_FRAME_TIME_MAX, SNAPSHOT_STALL_MAX};
 use super::message::{Caller, Rejection};
+use super::refusals::Refusals;
 use crate::types::TypeConfig;
 
 /// Who is at the other end of a connection.
@@ -31,12 +33,20 @@ pub(super) enum PeerIdentity {
     Unproven,
 }
 
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) identity: PeerIdentity,
+}
+
 /// The calls of one connection.
 #[derive(Clone)]
 pub(super) struct NodeService {
     inbox: Arc<dyn Inbox>,
     node_id: u64,
-    peer: PeerIdentity,
+    peer: Peer,
+    refusals: Arc<Refusals>,
     activity: Arc<Activity>,
 }
 
@@ -48,8 +58,13 @@ struct Activity {
 }
 
 impl NodeService {
-    pub(super) fn new(inbox: Arc<dyn Inbox>, node_id: u64, peer: PeerIdentity) -> NodeService {
-        NodeService { inbox, node_id, peer, activity: Arc::default() }
+    pub(super) fn new(
+        inbox: Arc<dyn Inbox>,
+        node_id: u64,
+        peer: Peer,
+        refusals: Arc<Refusals>,
+    ) -> NodeService {
+        NodeService { inbox, node_id, peer, refusals, activity: Arc::default() }
     }
 
     /// Whether anything was ever asked.
@@ -131,10 +146,11 @@ impl NodeService {
         let first = first.ok_or(Rejection::Malformed("no message"))?;
         let (caller, body) =
             frames::read_call::<T>(&first).map_err(|unreadable| Rejection::Malformed(unreadable.0))?;
-        if let PeerIdentity::Certified { node_id } = self.peer
+        if let PeerIdentity::Certified { node_id } = self.peer.identity
             && node_id != caller.from
         {
-            tracing::warn!(node_id, claimed = caller.from, "refused a call in another node's name");
+            let reason = format_args!("node {node_id} calls in the name of node {}", caller.from);
+            self.refusals.note(self.peer.address, &reason);
             return Err(Rejection::Certificate { claimed: caller.from });
         }
         if caller.to != self.node_id {
