@@ -22,6 +22,7 @@ mod recovery;
 mod rolling_restart;
 mod slot;
 mod status;
+mod strangers;
 mod volume;
 mod writers;
 

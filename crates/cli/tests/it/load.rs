@@ -19,10 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::vault::{ADMIN, Vault, expect};
-use measure::{
-    Counters, Times, file_bytes, occupied_bytes, resident_bytes, row_bytes, sync_times, sync_times_until,
-};
+use crate::vault::{ADMIN, Vault, expect, resident_bytes};
+use measure::{Counters, Times, file_bytes, occupied_bytes, row_bytes, sync_times, sync_times_until};
 
 const SECRETS: u64 = 20_000;
 const CLIENTS: u64 = 32;

@@ -220,6 +220,13 @@ pub(crate) async fn expect(request: RequestBuilder, status: u16) -> Value {
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
+/// Resident memory of the vault's process, in bytes.
+pub(crate) fn resident_bytes(vault_pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{vault_pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1_024
+}
+
 fn wait_for_address(child: &mut Child, log: &Path) -> String {
     let begun = Instant::now();
     loop {

@@ -76,13 +76,6 @@ impl Counters {
     }
 }
 
-/// Resident memory of the vault's process, in bytes.
-pub(super) fn resident_bytes(vault_pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{vault_pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1_024
-}
-
 /// Bytes that the replicated state takes of the disk: the state, the log and the snapshots; the audit log is
 /// another thing. A file of the storage engine grows by doubling its length, and what was not written yet is a
 /// hole that takes nothing: so it is blocks that count here, not lengths.
