@@ -21,7 +21,7 @@ pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a node waits for the leader's answer to what it forwarded. The proposal's own deadline ends it earlier.
 pub(crate) const LEADER_CALL_TIMEOUT: Duration = PROPOSE_TIMEOUT;
 
-/// Between two tries of a proposal that was sent away, or whose answer was lost.
+/// Between two tries of a proposal or a read index that was sent away, or whose answer was lost.
 pub(crate) const PROPOSE_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A leader's sign of life. openraft's default of 50 ms leaves too little for a busy machine.

@@ -106,9 +106,7 @@ impl Node {
         let limit = crate::config::PROPOSE_TIMEOUT;
         let reached = async {
             let index = self.participant.rounds.read_index().await?;
-            let mut applied = self.participant.state.applied();
-            applied.wait_for(|applied| *applied >= Some(index)).await.map_err(|_| ProposeError::Halted)?;
-            Ok(index)
+            if self.applies(index).await { Ok(index) } else { Err(ProposeError::Halted) }
         };
         timeout(limit, reached).await.unwrap_or(Err(ProposeError::NoQuorum))
     }
@@ -118,11 +116,16 @@ impl Node {
     /// # Errors
     /// [`NotReady`] after `limit`, or at once when the node has halted.
     pub async fn wait_applied(&self, index: u64, limit: Duration) -> Result<(), NotReady> {
-        let mut applied = self.participant.state.applied();
-        match timeout(limit, applied.wait_for(|applied| *applied >= Some(index))).await {
-            Ok(Ok(_)) => Ok(()),
+        match timeout(limit, self.applies(index)).await {
+            Ok(true) => Ok(()),
             _ => Err(NotReady { waited: limit }),
         }
+    }
+
+    /// Waits until this node has applied the entry at `index`; `false` when it never will.
+    async fn applies(&self, index: u64) -> bool {
+        let mut applied = self.participant.state.applied();
+        applied.wait_for(|applied| *applied >= Some(index)).await.is_ok()
     }
 
     /// Index of the last entry that views show; 0 before the first.

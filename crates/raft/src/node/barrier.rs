@@ -10,14 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::participant::Participant;
-use crate::config::{LEADER_CALL_TIMEOUT, PROPOSE_TIMEOUT};
+use crate::config::{LEADER_CALL_TIMEOUT, PROPOSE_RETRY_PAUSE, PROPOSE_TIMEOUT};
 use crate::error::ProposeError;
 use crate::transport::message::LeaderAnswer;
 
 /// Reads that may wait for a round; past it, asking for one waits.
 const WAITING_READS_MAX: usize = 4_096;
-/// Between two tries of a round.
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How long a leader waits for its quorum to confirm it. Several heartbeats.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -77,7 +75,7 @@ async fn round(participant: &Participant) -> ReadIndex {
         match asked {
             Some(index) => return Ok(index),
             None if Instant::now() >= deadline => return Err(ProposeError::NoQuorum),
-            None => sleep(RETRY_PAUSE).await,
+            None => sleep(PROPOSE_RETRY_PAUSE).await,
         }
     }
 }
@@ -95,7 +93,7 @@ async fn ask(participant: &Participant, leader: Option<u64>) -> Option<u64> {
 }
 
 /// The index as the leader knows it, once a quorum has confirmed that it still leads.
-pub(crate) async fn confirm_here(participant: &Participant) -> Option<u64> {
+async fn confirm_here(participant: &Participant) -> Option<u64> {
     let fresh = LinearizerOption::new(Some(Duration::ZERO), true).with_wait_timeout(CONFIRM_TIMEOUT);
     let linearizer = participant.raft.get_read_linearizer(fresh).await.ok()?;
     Some(linearizer.read_log_id().index())

@@ -1,7 +1,5 @@
 //! This node as its peers call it.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use futures::StreamExt;
 use hyperion_vault_core::state::Command;
@@ -179,7 +177,8 @@ impl Inbox for Participant {
     }
 }
 
-/// Reads the file's own account of itself; its content is verified when it is installed.
+/// Reads the file whole: one that is damaged is refused here, where it ends a call. Met when it is installed, it
+/// would end the node.
 async fn open_received(received: IncomingSnapshot) -> Answer<SnapshotOf<TypeConfig, SnapshotFile>> {
     let opened = tokio::task::spawn_blocking(move || {
         let snapshot = received.finish()?;
@@ -197,9 +196,4 @@ async fn open_received(received: IncomingSnapshot) -> Answer<SnapshotOf<TypeConf
         }
         Err(_) => Err(Rejection::Halted),
     }
-}
-
-/// So that the transport can hold it.
-pub(super) fn inbox(participant: &Arc<Participant>) -> Arc<dyn Inbox> {
-    Arc::clone(participant) as Arc<dyn Inbox>
 }

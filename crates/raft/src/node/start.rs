@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::barrier::{self, Rounds};
 use super::standing::{self, Standing};
-use super::{Node, Participant, Pending, Raft, Running, inbox};
+use super::{Node, Participant, Pending, Raft, Running};
 use crate::cluster::clock::ClusterClock;
 use crate::cluster::member::MemberNode;
 use crate::cluster::roster::Roster;
@@ -56,7 +56,12 @@ pub(super) async fn start(
     let (standing, standing_seen) = watch::channel(Standing::Waiting(waits_for.borrow().clone()));
     tasks.spawn(standing::follow(Arc::clone(&participant), waits_for, standing));
     if let Some(listener) = listener {
-        tasks.spawn(serve(listener, config.security.clone(), inbox::inbox(&participant), config.node_id));
+        tasks.spawn(serve(
+            listener,
+            config.security.clone(),
+            Arc::clone(&participant) as Arc<_>,
+            config.node_id,
+        ));
     }
     spawn_care(&participant, &config, &disk, &mut tasks);
     let guard = tasks.spawn(guard_consensus(participant.raft.clone(), Arc::clone(&participant.latch)));
