@@ -25,7 +25,7 @@ use hyperion_vault_crypto::{DataKey, EncryptionContext};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::provider::{GeneratedDataKey, KeyProvider, KmsError, WrappedDataKey};
+use crate::provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, WrappedDataKey};
 
 /// Keeps this use of the hash apart from every other.
 const DOMAIN: &[u8] = b"hyperion-vault data key cache\0";
@@ -153,8 +153,24 @@ impl<P: KeyProvider> KeyProvider for CachedKeys<P> {
         }
     }
 
+    async fn rewrap_data_key(
+        &self,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<WrappedDataKey, KmsError> {
+        self.provider.rewrap_data_key(wrapped, context).await
+    }
+
+    async fn current_key(&self) -> Result<CurrentKey, KmsError> {
+        self.provider.current_key().await
+    }
+
     async fn health(&self) -> Result<(), KmsError> {
         self.provider.health().await
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.provider.is_reachable()
     }
 }
 

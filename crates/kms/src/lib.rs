@@ -10,4 +10,4 @@ mod provider;
 pub use cache::{CacheConfig, CacheStats, CachedKeys};
 pub use hyperion_vault_crypto::EncryptionContext;
 pub use local::{LocalProvider, MasterKeyError, parse_master_key};
-pub use provider::{GeneratedDataKey, KeyProvider, KmsError, WrappedDataKey};
+pub use provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, Outage, WrappedDataKey};

@@ -12,7 +12,7 @@ use hyperion_vault_crypto::{
 };
 use zeroize::Zeroizing;
 
-use crate::provider::{GeneratedDataKey, KeyProvider, KmsError, WrappedDataKey};
+use crate::provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, Outage, WrappedDataKey};
 
 /// Padding may be there or not: tools differ, and the length tells enough.
 const PADDING_OPTIONAL: GeneralPurposeConfig =
@@ -72,6 +72,14 @@ impl LocalProvider {
         self.master_key.key_id()
     }
 
+    fn wrap(&self, plaintext: &DataKey, context: &EncryptionContext) -> Result<WrappedDataKey, KmsError> {
+        let mut nonce = [0; NONCE_BYTES];
+        self.entropy.fill(&mut nonce);
+        let bytes = wrap(&self.master_key, nonce, context, plaintext)
+            .map_err(|error| KmsError::Unavailable { outage: Outage::Faulty, detail: error.to_string() })?;
+        Ok(WrappedDataKey { key_id: self.key_id().to_owned(), bytes })
+    }
+
     fn refused(&self, wrapped: &WrappedDataKey, error: UnwrapError) -> KmsError {
         KmsError::Tampered { detail: format!("{error} (key {})", wrapped.key_id) }
     }
@@ -81,14 +89,8 @@ impl LocalProvider {
 impl KeyProvider for LocalProvider {
     async fn generate_data_key(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, KmsError> {
         let plaintext = DataKey::filled_by(|key| self.entropy.fill(key));
-        let mut nonce = [0; NONCE_BYTES];
-        self.entropy.fill(&mut nonce);
-        let bytes = wrap(&self.master_key, nonce, context, &plaintext)
-            .map_err(|error| KmsError::Unavailable { detail: error.to_string() })?;
-        Ok(GeneratedDataKey {
-            plaintext,
-            wrapped: WrappedDataKey { key_id: self.key_id().to_owned(), bytes },
-        })
+        let wrapped = self.wrap(&plaintext, context)?;
+        Ok(GeneratedDataKey { plaintext, wrapped })
     }
 
     async fn unwrap_data_key(
@@ -105,6 +107,19 @@ impl KeyProvider for LocalProvider {
             return Err(KmsError::Misconfigured { detail });
         }
         unwrap(&self.master_key, &wrapped.bytes, context).map_err(|error| self.refused(wrapped, error))
+    }
+
+    async fn rewrap_data_key(
+        &self,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<WrappedDataKey, KmsError> {
+        let plaintext = self.unwrap_data_key(wrapped, context).await?;
+        self.wrap(&plaintext, context)
+    }
+
+    async fn current_key(&self) -> Result<CurrentKey, KmsError> {
+        Ok(CurrentKey { key_id: self.key_id().to_owned(), rotated_at: None })
     }
 
     async fn health(&self) -> Result<(), KmsError> {

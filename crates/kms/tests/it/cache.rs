@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use hyperion_vault_crypto::DataKey;
 use hyperion_vault_kms::{
-    CacheConfig, CacheStats, CachedKeys, EncryptionContext, GeneratedDataKey, KeyProvider, KmsError,
-    LocalProvider, WrappedDataKey,
+    CacheConfig, CacheStats, CachedKeys, CurrentKey, EncryptionContext, GeneratedDataKey, KeyProvider,
+    KmsError, LocalProvider, Outage, WrappedDataKey,
 };
 use tokio::sync::Semaphore;
 
@@ -71,13 +71,25 @@ impl KeyProvider for Service {
         self.local.unwrap_data_key(wrapped, context).await
     }
 
+    async fn rewrap_data_key(
+        &self,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<WrappedDataKey, KmsError> {
+        self.local.rewrap_data_key(wrapped, context).await
+    }
+
+    async fn current_key(&self) -> Result<CurrentKey, KmsError> {
+        self.local.current_key().await
+    }
+
     async fn health(&self) -> Result<(), KmsError> {
         if self.down.load(Ordering::SeqCst) { Err(unavailable()) } else { Ok(()) }
     }
 }
 
 fn unavailable() -> KmsError {
-    KmsError::Unavailable { detail: "down".to_owned() }
+    KmsError::Unavailable { outage: Outage::Unreachable, detail: "down".to_owned() }
 }
 
 fn cached(service: &Arc<Service>, ttl: Duration, entries_max: u64) -> Arc<CachedKeys<Arc<Service>>> {
