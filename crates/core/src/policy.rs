@@ -6,6 +6,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::grant::{self, GrantMac};
 use crate::limits::PATH_PATTERN_BYTES_MAX;
 use crate::name::{NameError, RoleName, SecretName, TokenName, is_secret_name_byte};
 use crate::secret::Description;
@@ -117,9 +118,26 @@ pub struct Role {
     pub rules: Vec<Rule>,
     #[n(4)]
     pub created_at: Timestamp,
+    /// Over [`Role::granted`]; absent for the built-in role, and where none was given: such a row grants nothing.
+    #[n(5)]
+    pub mac: Option<GrantMac>,
 }
 
 impl Role {
+    /// The role that every cluster has from its start. What it grants is the law; its row carries no MAC.
+    #[must_use]
+    pub fn built_in(created_at: Timestamp) -> Option<Role> {
+        let name = RoleName::parse(ADMIN_ROLE).ok()?;
+        let description = Description::parse("Everything; built in").ok();
+        Some(Role { name, description, is_admin: true, rules: vec![], created_at, mac: None })
+    }
+
+    /// What the row grants, as the bytes that its MAC is over.
+    #[must_use]
+    pub fn granted(&self) -> Vec<u8> {
+        grant::of_role(&self.name, self.description.as_ref(), self.is_admin, &self.rules)
+    }
+
     /// Made by the vault itself, and nobody's to change.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
@@ -211,6 +229,7 @@ mod tests {
             is_admin,
             rules,
             created_at: Timestamp::EPOCH,
+            mac: None,
         };
         Principal { token: TokenName::parse("t").unwrap(), role }
     }

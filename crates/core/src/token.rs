@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::allowlist::Allowlist;
+use crate::grant::{self, GrantMac};
 use crate::name::{RoleName, TokenName};
 use crate::rotation::expired;
 use crate::time::Timestamp;
@@ -64,6 +65,9 @@ pub struct Token {
     /// Addresses and networks it may be used from, as given; absent: from anywhere.
     #[n(7)]
     pub allowed_ips: Option<Vec<String>>,
+    /// Over [`Token::granted`]; absent once the token is revoked, and where none was given: such a row grants nothing.
+    #[n(8)]
+    pub mac: Option<GrantMac>,
 }
 
 /// Why a known token doesn't count.
@@ -78,6 +82,13 @@ pub enum TokenRefusal {
 }
 
 impl Token {
+    /// What the row grants, as the bytes that its MAC is over.
+    #[must_use]
+    pub fn granted(&self) -> Vec<u8> {
+        let allowed_ips = self.allowed_ips.as_deref();
+        grant::of_token(&self.name, &self.fingerprint, &self.role, self.expires_at, allowed_ips)
+    }
+
     /// Neither revoked nor expired.
     #[must_use]
     pub fn live(&self, now: Timestamp) -> bool {

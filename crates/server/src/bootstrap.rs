@@ -100,7 +100,7 @@ impl FirstWork {
     /// A refusal is logged and stops nothing: the vault has an admin.
     async fn take_bootstrap_token(&self, token: &SecretText) -> Result<(), Failure> {
         let fingerprint = TokenFingerprint::of(token.expose().as_bytes());
-        let command = Command::Bootstrap(Bootstrap { fingerprint });
+        let command = Command::Bootstrap(Bootstrap { fingerprint, mac: None });
         match self.make_sure(command, Action::TokenBootstrap, &Refusal::BootstrapTaken).await? {
             Made::Now => tracing::info!("the bootstrap token is now the admin token bootstrap-admin"),
             Made::Before => {}

@@ -40,7 +40,7 @@ impl Roles {
             name: new.name,
             description: new.description,
             is_admin: new.is_admin,
-            rules: limited(new.rules)?,
+            rules: limited(new.rules)?, mac: None,
         });
         self.change(command, trail).await
     }
@@ -68,7 +68,7 @@ impl Roles {
         rules: Vec<Rule>,
         trail: &mut Trail,
     ) -> Result<Role, Failure> {
-        self.change(Command::SetRules(SetRules { name, rules: limited(rules)? }), trail).await
+        self.change(Command::SetRules(SetRules { name, rules: limited(rules)?, mac: None, created_at: None }), trail).await
     }
 
     /// # Errors

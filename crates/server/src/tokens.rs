@@ -89,12 +89,14 @@ impl Tokens {
         trail: &mut Trail,
     ) -> Result<Zeroizing<String>, Failure> {
         let token = self.generate();
+        let now = self.replica.now(&self.replica.view())?;
         let command = Command::IssueToken(IssueToken {
             name: new.name,
             role: new.role,
             fingerprint: TokenFingerprint::of(token.as_bytes()),
-            lifetime: new.lifetime,
             allowed_ips: new.allowed_ips,
+            expires_at: new.lifetime.map(|lifetime| now.plus(lifetime)),
+            mac: None,
         });
         let _lock = self.replica.lock_grants().await;
         match self.replica.change(command, trail).await {

@@ -61,6 +61,7 @@ fn dispatch(command: &Command, now: Timestamp, rows: &mut dyn RowsMut) -> Result
         Command::RevokeToken(command) => command.apply(now, rows),
         Command::TouchTokens(command) => command.apply(now, rows),
         Command::RaiseFeatureLevel(command) => command.apply(rows),
+        Command::InstallIntegrityKey(command) => command.apply(rows),
     }
 }
 

@@ -6,6 +6,7 @@ mod create_secret;
 mod delete_role;
 mod delete_secret;
 mod initialize_cluster;
+mod install_integrity_key;
 mod issue_token;
 mod raise_feature_level;
 mod remove_expired;
@@ -22,6 +23,7 @@ pub use create_secret::CreateSecret;
 pub use delete_role::DeleteRole;
 pub use delete_secret::DeleteSecret;
 pub use initialize_cluster::InitializeCluster;
+pub use install_integrity_key::InstallIntegrityKey;
 pub use issue_token::IssueToken;
 pub use raise_feature_level::RaiseFeatureLevel;
 pub use remove_expired::RemoveExpired;
@@ -68,6 +70,8 @@ pub enum Command {
     TouchTokens(#[n(0)] TouchTokens),
     #[n(13)]
     RaiseFeatureLevel(#[n(0)] RaiseFeatureLevel),
+    #[n(14)]
+    InstallIntegrityKey(#[n(0)] InstallIntegrityKey),
 }
 
 impl Command {
@@ -87,7 +91,8 @@ impl Command {
             | Command::DeleteRole(_)
             | Command::IssueToken(_)
             | Command::RevokeToken(_)
-            | Command::TouchTokens(_) => FIRST_FEATURE_LEVEL,
+            | Command::TouchTokens(_)
+            | Command::InstallIntegrityKey(_) => FIRST_FEATURE_LEVEL,
             // It is what leads out of the first level, so it can't wait for the next. Its proposer knows the level
             // of every member; nobody else may propose it.
             Command::RaiseFeatureLevel(_) => FIRST_FEATURE_LEVEL,

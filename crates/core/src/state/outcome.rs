@@ -62,6 +62,10 @@ pub enum Refusal {
     ClusterInitialized,
     #[error("the cluster has no identity yet")]
     ClusterNotInitialized,
+    #[error("the cluster has its integrity key already")]
+    IntegrityKeyExists,
+    #[error("the vault holds secrets, roles or tokens, but no integrity key to tell true ones by")]
+    NotPristine,
     #[error("this bootstrap token was taken before")]
     BootstrapTaken,
     #[error("a live admin token exists; another bootstrap token is taken only when there is none")]

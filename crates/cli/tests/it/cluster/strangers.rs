@@ -90,7 +90,7 @@ fn informed(from: u64, callee: &Beat) -> Caller {
 /// A command that would be seen if it were written.
 fn create_role(name: &str) -> Vec<u8> {
     let (name, rules) = (RoleName::parse(name).unwrap(), Vec::new());
-    let role = CreateRole { name, description: None, is_admin: true, rules };
+    let role = CreateRole { name, description: None, is_admin: true, rules, mac: None };
     minicbor::to_vec(Command::CreateRole(role)).unwrap()
 }
 

@@ -6,6 +6,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::grant::GrantMac;
 use crate::name::{RoleName, TokenName};
 use crate::policy::ADMIN_ROLE;
 use crate::state::command::IssueToken;
@@ -21,9 +22,27 @@ pub const BOOTSTRAP_TOKEN_NAME: &str = "bootstrap-admin";
 pub struct Bootstrap {
     #[n(0)]
     pub fingerprint: TokenFingerprint,
+    /// Over [`Bootstrap::granted`].
+    #[n(1)]
+    pub mac: Option<GrantMac>,
 }
 
 impl Bootstrap {
+    /// What the token will grant, as the bytes that its MAC is over; none in practice when the names that the vault
+    /// itself gives are no names.
+    #[must_use]
+    pub fn granted(&self) -> Option<Vec<u8>> {
+        self.token().map(|token| token.granted())
+    }
+
+    /// The token that is issued.
+    fn token(&self) -> Option<IssueToken> {
+        let name = TokenName::parse(BOOTSTRAP_TOKEN_NAME).ok()?;
+        let role = RoleName::parse(ADMIN_ROLE).ok()?;
+        let (fingerprint, mac) = (self.fingerprint, self.mac);
+        Some(IssueToken { name, role, fingerprint, allowed_ips: None, expires_at: None, mac })
+    }
+
     pub(in crate::state) fn apply(
         &self,
         now: Timestamp,
@@ -35,13 +54,9 @@ impl Bootstrap {
         if live_admin_exists(rows, now)? {
             return Ok(Refusal::LiveAdminExists.outcome());
         }
-        let (Ok(name), Ok(role)) = (TokenName::parse(BOOTSTRAP_TOKEN_NAME), RoleName::parse(ADMIN_ROLE))
-        else {
-            return Ok(Refusal::RoleNotFound.outcome());
-        };
+        let Some(token) = self.token() else { return Ok(Refusal::RoleNotFound.outcome()) };
         bootstraps::put(rows, &self.fingerprint, now)?;
-        IssueToken { name, role, fingerprint: self.fingerprint, lifetime: None, allowed_ips: None }
-            .replace(now, rows)
+        token.replace(now, rows)
     }
 }
 

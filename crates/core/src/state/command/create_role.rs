@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::grant::{self, GrantMac};
 use crate::limits::ROLES_MAX;
 use crate::name::RoleName;
 use crate::policy::{Role, Rule};
@@ -21,9 +22,18 @@ pub struct CreateRole {
     /// At most `ROLE_RULES_MAX`.
     #[n(3)]
     pub rules: Vec<Rule>,
+    /// Over [`CreateRole::granted`].
+    #[n(4)]
+    pub mac: Option<GrantMac>,
 }
 
 impl CreateRole {
+    /// What the role will grant, as the bytes that its MAC is over.
+    #[must_use]
+    pub fn granted(&self) -> Vec<u8> {
+        grant::of_role(&self.name, self.description.as_ref(), self.is_admin, &self.rules)
+    }
+
     pub(in crate::state) fn apply(
         &self,
         now: Timestamp,
@@ -41,6 +51,7 @@ impl CreateRole {
             is_admin: self.is_admin,
             rules: self.rules.clone(),
             created_at: now,
+            mac: self.mac,
         };
         roles::put(rows, &role)?;
         meta::count(rows, |counts| counts.roles += 1)?;

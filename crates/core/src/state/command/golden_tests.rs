@@ -4,6 +4,7 @@
 
 use super::tests::{fingerprint, sealed, secret_name};
 use super::*;
+use crate::grant::GrantMac;
 use crate::name::{RoleName, TokenName};
 use crate::policy::{Action, PathPattern, Rule};
 use crate::secret::{Description, SecretFormat, SecretId, SecretKind, VersionNumber};
@@ -98,7 +99,7 @@ fn one_of_each_of_level_1() -> Vec<Command> {
     let description = Some(Description::parse("d").unwrap());
     vec![
         Command::InitializeCluster(InitializeCluster { cluster_id: [1; 16] }),
-        Command::Bootstrap(Bootstrap { fingerprint: fingerprint(1) }),
+        Command::Bootstrap(Bootstrap { fingerprint: fingerprint(1), mac: None }),
         Command::CreateSecret(CreateSecret {
             name: name.clone(),
             id,
@@ -127,16 +128,17 @@ fn one_of_each_of_level_1() -> Vec<Command> {
             name: role.clone(),
             description,
             is_admin: false,
-            rules: rules.clone(),
+            rules: rules.clone(), mac: None,
         }),
-        Command::SetRules(SetRules { name: role.clone(), rules }),
+        Command::SetRules(SetRules { name: role.clone(), rules, mac: None, created_at: None }),
         Command::DeleteRole(DeleteRole { name: role.clone() }),
         Command::IssueToken(IssueToken {
             name: token.clone(),
             role,
             fingerprint: fingerprint(2),
-            lifetime: Some(Seconds::new(60)),
             allowed_ips: Some(vec!["10.0.0.0/8".to_owned()]),
+            expires_at: Some(at),
+            mac: Some(GrantMac::from_bytes([9; 32])),
         }),
         Command::RevokeToken(RevokeToken { name: token.clone() }),
         Command::TouchTokens(TouchTokens {

@@ -2,9 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::name::RoleName;
-use crate::policy::{ADMIN_ROLE, Role};
-use crate::secret::Description;
+use crate::policy::Role;
 use crate::state::table::{meta, roles};
 use crate::state::{Effect, FIRST_FEATURE_LEVEL, Outcome, Refusal, RowsMut, StateFault};
 use crate::time::Timestamp;
@@ -28,11 +26,7 @@ impl InitializeCluster {
         // Never the level of the build that applies this: members of different builds would part.
         let feature_level = FIRST_FEATURE_LEVEL;
         meta::put_cluster(rows, &meta::Cluster { id: self.cluster_id, created_at: now, feature_level })?;
-        if let (Ok(name), Ok(description)) =
-            (RoleName::parse(ADMIN_ROLE), Description::parse("Everything; built in"))
-        {
-            let admin =
-                Role { name, description: Some(description), is_admin: true, rules: vec![], created_at: now };
+        if let Some(admin) = Role::built_in(now) {
             roles::put(rows, &admin)?;
             meta::count(rows, |counts| counts.roles += 1)?;
         }

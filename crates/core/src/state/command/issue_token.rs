@@ -2,11 +2,12 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::grant::{self, GrantMac};
 use crate::limits::TOKENS_MAX;
 use crate::name::{RoleName, TokenName};
 use crate::state::table::{meta, role_tokens, roles, token_fingerprints, tokens};
 use crate::state::{Effect, Outcome, Refusal, RowsMut, StateFault};
-use crate::time::{Seconds, Timestamp};
+use crate::time::Timestamp;
 use crate::token::{Token, TokenFingerprint};
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -17,15 +18,25 @@ pub struct IssueToken {
     pub role: RoleName,
     #[n(2)]
     pub fingerprint: TokenFingerprint,
-    /// Absent: it doesn't expire.
-    #[n(3)]
-    pub lifetime: Option<Seconds>,
     /// At most `TOKEN_ALLOWED_IPS_MAX`; absent: from anywhere.
     #[n(4)]
     pub allowed_ips: Option<Vec<String>>,
+    /// Absent: it doesn't expire. Given by the proposer, since the MAC is over it. (Index 3 held a lifetime.)
+    #[n(5)]
+    pub expires_at: Option<Timestamp>,
+    /// Over [`IssueToken::granted`].
+    #[n(6)]
+    pub mac: Option<GrantMac>,
 }
 
 impl IssueToken {
+    /// What the token will grant, as the bytes that its MAC is over.
+    #[must_use]
+    pub fn granted(&self) -> Vec<u8> {
+        let allowed_ips = self.allowed_ips.as_deref();
+        grant::of_token(&self.name, &self.fingerprint, &self.role, self.expires_at, allowed_ips)
+    }
+
     pub(in crate::state) fn apply(
         &self,
         now: Timestamp,
@@ -65,8 +76,9 @@ impl IssueToken {
             created_at: now,
             last_used_at: None,
             revoked_at: None,
-            expires_at: self.lifetime.map(|lifetime| now.plus(lifetime)),
+            expires_at: self.expires_at,
             allowed_ips: self.allowed_ips.clone(),
+            mac: self.mac,
         }
     }
 }

@@ -24,6 +24,8 @@ impl RevokeToken {
             return Ok(Refusal::TokenNotFound.outcome());
         };
         token.revoked_at = Some(now);
+        // Without it the row stays worthless, should somebody take the time away again.
+        token.mac = None;
         tokens::put(rows, &token)?;
         role_tokens::remove(rows, &token.role, &token.name)?;
         Ok(Effect::Token(Box::new(token)).outcome())

@@ -78,7 +78,7 @@ impl Vault {
 
     fn role(&mut self, name: &str, is_admin: bool) -> Result<Effect, Refusal> {
         let name = RoleName::parse(name).unwrap();
-        self.run(Command::CreateRole(CreateRole { name, description: None, is_admin, rules: vec![] }))
+        self.run(Command::CreateRole(CreateRole { name, description: None, is_admin, rules: vec![], mac: None }))
     }
 
     fn token(&mut self, name: &str, role: &str, byte: u8) -> Result<Effect, Refusal> {
@@ -86,8 +86,8 @@ impl Vault {
             name: TokenName::parse(name).unwrap(),
             role: RoleName::parse(role).unwrap(),
             fingerprint: fingerprint(byte),
-            lifetime: None,
             allowed_ips: None,
+            expires_at: None, mac: None,
         }))
     }
 
@@ -100,7 +100,7 @@ impl Vault {
     }
 
     fn bootstrap(&mut self, byte: u8) -> Result<Effect, Refusal> {
-        self.run(Command::Bootstrap(Bootstrap { fingerprint: fingerprint(byte) }))
+        self.run(Command::Bootstrap(Bootstrap { fingerprint: fingerprint(byte), mac: None }))
     }
 
     fn live_versions(&self, name: &str) -> Vec<u64> {
@@ -273,7 +273,7 @@ fn the_admin_role_is_there_from_the_start_and_nobodys_to_change() {
     assert_eq!(vault.role("admin", false), Err(Refusal::RoleExists));
     assert_eq!(vault.delete_role("admin"), Err(Refusal::RoleBuiltIn));
     let rules = vec![Rule { action: Action::Any, path: PathPattern::parse("*").unwrap() }];
-    assert_eq!(vault.run(Command::SetRules(SetRules { name: admin, rules })), Err(Refusal::RoleBuiltIn));
+    assert_eq!(vault.run(Command::SetRules(SetRules { name: admin, rules, mac: None, created_at: None })), Err(Refusal::RoleBuiltIn));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 const CLOCK: &[u8] = b"clock";
 const CLUSTER: &[u8] = b"cluster";
 const COUNTS: &[u8] = b"counts";
+const INTEGRITY_KEY: &[u8] = b"integrity key";
 
 /// The identity of a cluster, made once.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -22,6 +23,19 @@ pub struct Cluster {
     /// The highest command level that every member can decode.
     #[n(2)]
     pub feature_level: u32,
+}
+
+/// The cluster's integrity key, as key management wrapped it: what the MACs of roles and tokens are made with.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WrappedIntegrityKey {
+    /// The master key that wrapped it, in the KMS's own words.
+    #[n(0)]
+    pub kms_key_id: String,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub wrapped: Vec<u8>,
+    /// As for [`SealedVersion`](crate::secret::SealedVersion).
+    #[n(2)]
+    pub wrapped_rotation_at: Option<Timestamp>,
 }
 
 /// How many rows there are of what is limited or reported.
@@ -63,6 +77,14 @@ pub fn feature_level(rows: &dyn Rows) -> Result<u32, StateFault> {
     Ok(supported(level)?)
 }
 
+/// The cluster's integrity key; absent before it was made.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn integrity_key(rows: &dyn Rows) -> Result<Option<WrappedIntegrityKey>, StateFault> {
+    row::get(rows, &key(Tag::Meta, &[INTEGRITY_KEY]))
+}
+
 /// The counts; all zero at first.
 ///
 /// # Errors
@@ -77,6 +99,13 @@ pub(crate) fn put_clock(rows: &mut dyn RowsMut, now: Timestamp) -> Result<(), St
 
 pub(crate) fn put_cluster(rows: &mut dyn RowsMut, cluster: &Cluster) -> Result<(), StateFault> {
     row::put(rows, &key(Tag::Meta, &[CLUSTER]), cluster)
+}
+
+pub(crate) fn put_integrity_key(
+    rows: &mut dyn RowsMut,
+    integrity_key: &WrappedIntegrityKey,
+) -> Result<(), StateFault> {
+    row::put(rows, &key(Tag::Meta, &[INTEGRITY_KEY]), integrity_key)
 }
 
 /// Reads, changes and writes back the counts.
