@@ -19,6 +19,13 @@ impl EncryptionContext {
         EncryptionContext { pairs }
     }
 
+    /// That of a cluster's integrity key: `{"cluster": <id, in hexadecimal digits>, "purpose": "integrity"}`.
+    #[must_use]
+    pub fn for_integrity_key(cluster_id: &[u8; 16]) -> EncryptionContext {
+        let cluster = format!("{:032x}", u128::from_be_bytes(*cluster_id));
+        EncryptionContext { pairs: vec![("cluster", cluster), ("purpose", "integrity".to_owned())] }
+    }
+
     /// Keys and values, sorted by key.
     pub fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(key, value)| (*key, value.as_str()))

@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Display};
 
-use hyperion_vault_crypto::{DataKey, MasterKey, Material, Plaintext};
+use hyperion_vault_crypto::{DataKey, IntegrityKey, MasterKey, Material, Plaintext};
 use subtle::ConstantTimeEq;
 use zeroize::ZeroizeOnDrop;
 
@@ -25,6 +25,7 @@ macro_rules! assert_lacks {
 
 assert_lacks!(DataKey: Debug, Display, Clone);
 assert_lacks!(MasterKey: Debug, Display, Clone);
+assert_lacks!(IntegrityKey: Debug, Display, Clone);
 assert_lacks!(Plaintext: Debug, Display, Clone, AsRef<[u8]>, PartialEq);
 assert_lacks!(Material: Debug, Display, Clone);
 
@@ -32,6 +33,7 @@ const _: fn() = || {
     fn wiped_on_drop<T: ZeroizeOnDrop>() {}
     wiped_on_drop::<DataKey>();
     wiped_on_drop::<MasterKey>();
+    wiped_on_drop::<IntegrityKey>();
     wiped_on_drop::<Plaintext>();
     // The cipher holds a copy of the key while it works; its `zeroize` feature is not a default.
     wiped_on_drop::<chacha20poly1305::XChaCha20Poly1305>();

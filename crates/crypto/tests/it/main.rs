@@ -4,5 +4,6 @@
 
 mod envelope;
 mod exposure;
+mod integrity;
 mod vectors;
 mod wrap;
