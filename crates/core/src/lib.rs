@@ -18,3 +18,4 @@ pub mod secret;
 pub mod state;
 pub mod time;
 pub mod token;
+pub mod wrap;

@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use crate::limits::DESCRIPTION_CHARS_MAX;
 use crate::name::SecretName;
 use crate::time::{Seconds, Timestamp};
+use crate::wrap::WrapEpoch;
 
 /// The random identity of one secret. A later secret of the same name has another one, which is what keeps
 /// a sealed version of the old from opening under the new.
@@ -119,6 +120,17 @@ pub struct SealedVersion {
     /// Ciphertext and its 16 bytes of tag.
     #[cbor(n(4), with = "minicbor::bytes")]
     pub ciphertext: Vec<u8>,
+    /// The newest rotation of the master key that is known to be no later than the wrap; absent when none is known.
+    #[n(5)]
+    pub wrapped_rotation_at: Option<Timestamp>,
+}
+
+impl SealedVersion {
+    /// By what its data key is wrapped.
+    #[must_use]
+    pub fn epoch(&self) -> WrapEpoch {
+        WrapEpoch { kms_key_id: self.kms_key_id.clone(), rotation_at: self.wrapped_rotation_at }
+    }
 }
 
 /// A secret, as stored: all but its material.

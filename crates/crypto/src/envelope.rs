@@ -81,6 +81,7 @@ impl Sealed {
             wrapped_data_key,
             nonce: self.nonce,
             ciphertext: self.ciphertext,
+            wrapped_rotation_at: None,
         }
     }
 }

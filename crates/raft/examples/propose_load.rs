@@ -42,6 +42,7 @@ fn create(number: u64) -> Command {
         wrapped_data_key: vec![1; 72],
         nonce: [2; 24],
         ciphertext: vec![3; 216],
+        wrapped_rotation_at: None,
     };
     Command::CreateSecret(CreateSecret {
         name: SecretName::parse(&format!("load/{spread:016x}/{number}")).unwrap(),

@@ -62,6 +62,10 @@ fn dispatch(command: &Command, now: Timestamp, rows: &mut dyn RowsMut) -> Result
         Command::TouchTokens(command) => command.apply(now, rows),
         Command::RaiseFeatureLevel(command) => command.apply(rows),
         Command::InstallIntegrityKey(command) => command.apply(rows),
+        Command::AdoptRotation(command) => command.apply(rows),
+        Command::BeginRewrap(command) => command.apply(rows),
+        Command::RewrapKeys(command) => command.apply(rows),
+        Command::EndRewrap(command) => command.apply(now, rows),
     }
 }
 

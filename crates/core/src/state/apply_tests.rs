@@ -30,7 +30,13 @@ fn role(number: u8) -> RoleName {
 }
 
 fn create(number: u8) -> Command {
-    Command::CreateRole(CreateRole { name: role(number), description: None, is_admin: false, rules: vec![], mac: None })
+    Command::CreateRole(CreateRole {
+        name: role(number),
+        description: None,
+        is_admin: false,
+        rules: vec![],
+        mac: None,
+    })
 }
 
 fn delete(number: u8) -> Command {

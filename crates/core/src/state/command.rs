@@ -1,33 +1,41 @@
 //! The replicated commands, one file each: its fields, how it is applied, and its tests.
 
+mod adopt_rotation;
+mod begin_rewrap;
 mod bootstrap;
 mod create_role;
 mod create_secret;
 mod delete_role;
 mod delete_secret;
+mod end_rewrap;
 mod initialize_cluster;
 mod install_integrity_key;
 mod issue_token;
 mod raise_feature_level;
 mod remove_expired;
 mod revoke_token;
+mod rewrap_keys;
 mod rotate_secret;
 mod set_rules;
 mod touch_tokens;
 mod update_secret;
 mod version_chain;
 
+pub use adopt_rotation::AdoptRotation;
+pub use begin_rewrap::BeginRewrap;
 pub use bootstrap::{BOOTSTRAP_TOKEN_NAME, Bootstrap};
 pub use create_role::CreateRole;
 pub use create_secret::CreateSecret;
 pub use delete_role::DeleteRole;
 pub use delete_secret::DeleteSecret;
+pub use end_rewrap::EndRewrap;
 pub use initialize_cluster::InitializeCluster;
 pub use install_integrity_key::InstallIntegrityKey;
 pub use issue_token::IssueToken;
 pub use raise_feature_level::RaiseFeatureLevel;
 pub use remove_expired::RemoveExpired;
 pub use revoke_token::RevokeToken;
+pub use rewrap_keys::{RewrapKeys, RewrappedKey, RewrappedVersion};
 pub use rotate_secret::RotateSecret;
 pub use set_rules::SetRules;
 pub use touch_tokens::{TokenUse, TouchTokens};
@@ -35,7 +43,7 @@ pub use update_secret::UpdateSecret;
 
 use minicbor::{Decode, Encode};
 
-use super::feature_level::FIRST_FEATURE_LEVEL;
+use super::feature_level::{FIRST_FEATURE_LEVEL, REWRAP_SINCE};
 use crate::time::Timestamp;
 
 /// A change of the replicated state. A number once used is never used for something else; a command whose
@@ -72,6 +80,14 @@ pub enum Command {
     RaiseFeatureLevel(#[n(0)] RaiseFeatureLevel),
     #[n(14)]
     InstallIntegrityKey(#[n(0)] InstallIntegrityKey),
+    #[n(15)]
+    AdoptRotation(#[n(0)] AdoptRotation),
+    #[n(16)]
+    BeginRewrap(#[n(0)] BeginRewrap),
+    #[n(17)]
+    RewrapKeys(#[n(0)] RewrapKeys),
+    #[n(18)]
+    EndRewrap(#[n(0)] EndRewrap),
 }
 
 impl Command {
@@ -93,6 +109,10 @@ impl Command {
             | Command::RevokeToken(_)
             | Command::TouchTokens(_)
             | Command::InstallIntegrityKey(_) => FIRST_FEATURE_LEVEL,
+            Command::AdoptRotation(_)
+            | Command::BeginRewrap(_)
+            | Command::RewrapKeys(_)
+            | Command::EndRewrap(_) => REWRAP_SINCE,
             // It is what leads out of the first level, so it can't wait for the next. Its proposer knows the level
             // of every member; nobody else may propose it.
             Command::RaiseFeatureLevel(_) => FIRST_FEATURE_LEVEL,

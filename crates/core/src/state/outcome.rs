@@ -3,6 +3,7 @@
 use crate::name::SecretName;
 use crate::policy::Role;
 use crate::secret::{Secret, VersionNumber};
+use crate::state::table::rewrap::EndedPass;
 use crate::token::Token;
 
 /// The result of one command.
@@ -25,6 +26,12 @@ pub enum Effect {
     Token(Box<Token>),
     /// The versions that were removed.
     Removed(Vec<(SecretName, VersionNumber)>),
+    /// The pass of this number is under way.
+    RewrapBegun { number: u64 },
+    /// So many versions have a re-wrapped data key.
+    Rewrapped(u64),
+    /// The pass as it ended.
+    RewrapEnded(Box<EndedPass>),
 }
 
 /// Why a command changed nothing.
@@ -66,6 +73,14 @@ pub enum Refusal {
     IntegrityKeyExists,
     #[error("the vault holds secrets, roles or tokens, but no integrity key to tell true ones by")]
     NotPristine,
+    #[error("a rotation of the master key is known already")]
+    RotationAdopted,
+    #[error("a re-wrap pass is running; its status tells how far it is")]
+    RewrapRunning,
+    #[error("the re-wrap pass has ended")]
+    RewrapEnded,
+    #[error("a later rotation of the master key is known; ask again")]
+    RotationPassed,
     #[error("this bootstrap token was taken before")]
     BootstrapTaken,
     #[error("a live admin token exists; another bootstrap token is taken only when there is none")]

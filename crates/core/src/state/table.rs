@@ -4,6 +4,7 @@
 pub mod bootstraps;
 pub mod expiry_due;
 pub mod meta;
+pub mod rewrap;
 pub mod role_tokens;
 pub mod roles;
 pub mod rotation_due;
@@ -12,6 +13,7 @@ pub mod sessions;
 pub mod token_fingerprints;
 pub mod tokens;
 pub mod versions;
+pub mod wraps;
 
 use minicbor::Decode;
 
@@ -33,6 +35,8 @@ pub enum Tag {
     RoleTokens = 9,
     Bootstraps = 10,
     Sessions = 11,
+    WrapEpochs = 12,
+    Wraps = 13,
 }
 
 /// Separates a name from what follows it in a key; no name contains it, so keys sort by name first.

@@ -82,6 +82,7 @@ fn sealed(byte: u8) -> SealedVersion {
         wrapped_data_key: vec![byte; 40],
         nonce: [byte; 24],
         ciphertext: vec![byte; usize::from(byte) * 8],
+        wrapped_rotation_at: None,
     }
 }
 

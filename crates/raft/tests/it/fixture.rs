@@ -75,6 +75,7 @@ pub(crate) fn create(number: u64, ciphertext_bytes: usize) -> Command {
         wrapped_data_key: vec![1; 72],
         nonce: [2; 24],
         ciphertext: vec![3; ciphertext_bytes],
+        wrapped_rotation_at: None,
     };
     Command::CreateSecret(CreateSecret {
         name: secret_name(number),

@@ -139,6 +139,7 @@ mod tests {
             wrapped_data_key: vec![],
             nonce: [0; 24],
             ciphertext: vec![],
+            wrapped_rotation_at: None,
         }
     }
 

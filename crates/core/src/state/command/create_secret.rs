@@ -45,7 +45,7 @@ impl CreateSecret {
         }
         let mut secret = self.secret(now);
         let first = Version { sealed: self.sealed.clone(), created_at: now, expires_at: None };
-        versions::put(rows, &self.name, secret.current, &first)?;
+        versions::add(rows, &self.name, secret.current, &first)?;
         version_chain::reschedule(rows, &mut secret, next_rotation(self.rotation_interval, now))?;
         secrets::put(rows, &secret)?;
         meta::count(rows, |counts| {

@@ -35,7 +35,7 @@ impl DeleteSecret {
             if let Some(at) = version.expires_at {
                 expiry_due::remove(rows, &ExpiryDue { at, name: self.name.clone(), version: number })?;
             }
-            versions::remove(rows, &self.name, number)?;
+            versions::remove(rows, &self.name, number, &version)?;
             removed += 1;
         }
         Ok(removed)

@@ -39,7 +39,7 @@ fn remove(due: &ExpiryDue, now: Timestamp, rows: &mut dyn RowsMut) -> Result<boo
     if version.expires_at != Some(due.at) || !expired(version.expires_at, now) {
         return Ok(false);
     }
-    versions::remove(rows, &due.name, due.version)?;
+    versions::remove(rows, &due.name, due.version, &version)?;
     expiry_due::remove(rows, due)?;
     forget_one(rows, &due.name)?;
     Ok(true)

@@ -78,7 +78,13 @@ impl Vault {
 
     fn role(&mut self, name: &str, is_admin: bool) -> Result<Effect, Refusal> {
         let name = RoleName::parse(name).unwrap();
-        self.run(Command::CreateRole(CreateRole { name, description: None, is_admin, rules: vec![], mac: None }))
+        self.run(Command::CreateRole(CreateRole {
+            name,
+            description: None,
+            is_admin,
+            rules: vec![],
+            mac: None,
+        }))
     }
 
     fn token(&mut self, name: &str, role: &str, byte: u8) -> Result<Effect, Refusal> {
@@ -87,7 +93,8 @@ impl Vault {
             role: RoleName::parse(role).unwrap(),
             fingerprint: fingerprint(byte),
             allowed_ips: None,
-            expires_at: None, mac: None,
+            expires_at: None,
+            mac: None,
         }))
     }
 
@@ -132,6 +139,7 @@ pub(super) fn sealed(byte: u8) -> SealedVersion {
         wrapped_data_key: vec![byte; 60],
         nonce: [byte; 24],
         ciphertext: vec![byte; 32],
+        wrapped_rotation_at: None,
     }
 }
 
@@ -273,7 +281,10 @@ fn the_admin_role_is_there_from_the_start_and_nobodys_to_change() {
     assert_eq!(vault.role("admin", false), Err(Refusal::RoleExists));
     assert_eq!(vault.delete_role("admin"), Err(Refusal::RoleBuiltIn));
     let rules = vec![Rule { action: Action::Any, path: PathPattern::parse("*").unwrap() }];
-    assert_eq!(vault.run(Command::SetRules(SetRules { name: admin, rules, mac: None, created_at: None })), Err(Refusal::RoleBuiltIn));
+    assert_eq!(
+        vault.run(Command::SetRules(SetRules { name: admin, rules, mac: None, created_at: None })),
+        Err(Refusal::RoleBuiltIn)
+    );
 }
 
 #[test]

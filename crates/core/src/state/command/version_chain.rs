@@ -40,7 +40,7 @@ pub(super) fn advance(
     supersede(rows, secret, keeps_old, now)?;
     secret.current = secret.current.next();
     let version = Version { sealed: sealed.clone(), created_at: now, expires_at: None };
-    versions::put(rows, &secret.name, secret.current, &version)?;
+    versions::add(rows, &secret.name, secret.current, &version)?;
     if keeps_old {
         secret.stored_versions += 1;
         meta::count(rows, |counts| counts.versions += 1)?;
@@ -49,13 +49,13 @@ pub(super) fn advance(
 }
 
 fn supersede(rows: &mut dyn RowsMut, secret: &Secret, keep: bool, now: Timestamp) -> Result<(), StateFault> {
-    if !keep {
-        return versions::remove(rows, &secret.name, secret.current);
-    }
     let Some(mut old) = versions::get(rows, &secret.name, secret.current)? else { return Ok(()) };
+    if !keep {
+        return versions::remove(rows, &secret.name, secret.current, &old);
+    }
     let at = now.plus(secret.grace_period);
     old.expires_at = Some(at);
-    versions::put(rows, &secret.name, secret.current, &old)?;
+    versions::amend(rows, &secret.name, secret.current, &old)?;
     let due = expiry_due::ExpiryDue { at, name: secret.name.clone(), version: secret.current };
     expiry_due::put(rows, &due)
 }

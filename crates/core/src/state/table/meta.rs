@@ -6,6 +6,7 @@ use super::{Tag, key};
 use crate::state::feature_level::{FIRST_FEATURE_LEVEL, supported};
 use crate::state::{Rows, RowsMut, StateFault, row};
 use crate::time::Timestamp;
+use crate::wrap::WrapEpoch;
 
 const CLOCK: &[u8] = b"clock";
 const CLUSTER: &[u8] = b"cluster";
@@ -36,6 +37,14 @@ pub struct WrappedIntegrityKey {
     /// As for [`SealedVersion`](crate::secret::SealedVersion).
     #[n(2)]
     pub wrapped_rotation_at: Option<Timestamp>,
+}
+
+impl WrappedIntegrityKey {
+    /// By what it is wrapped.
+    #[must_use]
+    pub fn epoch(&self) -> WrapEpoch {
+        WrapEpoch { kms_key_id: self.kms_key_id.clone(), rotation_at: self.wrapped_rotation_at }
+    }
 }
 
 /// How many rows there are of what is limited or reported.

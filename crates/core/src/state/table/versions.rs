@@ -1,6 +1,6 @@
 //! Versions by secret and number.
 
-use super::{SEPARATOR, Tag, end_of_prefix, key};
+use super::{SEPARATOR, Tag, end_of_prefix, key, wraps};
 use crate::limits::STORED_VERSIONS_MAX;
 use crate::name::SecretName;
 use crate::secret::{Version, VersionNumber};
@@ -34,7 +34,19 @@ fn number_of(key: &[u8]) -> Result<VersionNumber, CorruptRow> {
     }
 }
 
-pub(crate) fn put(
+/// Writes a version that isn't there yet.
+pub(crate) fn add(
+    rows: &mut dyn RowsMut,
+    name: &SecretName,
+    number: VersionNumber,
+    version: &Version,
+) -> Result<(), StateFault> {
+    wraps::add(rows, &version.sealed.epoch(), name, number)?;
+    row::put(rows, &key_of(name, number), version)
+}
+
+/// Writes a version that is there and stays wrapped as it is.
+pub(crate) fn amend(
     rows: &mut dyn RowsMut,
     name: &SecretName,
     number: VersionNumber,
@@ -43,10 +55,25 @@ pub(crate) fn put(
     row::put(rows, &key_of(name, number), version)
 }
 
+/// Writes a version in place of what it was before it was re-wrapped.
+pub(crate) fn rewrap(
+    rows: &mut dyn RowsMut,
+    name: &SecretName,
+    number: VersionNumber,
+    before: &Version,
+    after: &Version,
+) -> Result<(), StateFault> {
+    wraps::remove(rows, &before.sealed.epoch(), name, number)?;
+    add(rows, name, number, after)
+}
+
+/// Removes `version`, which is what stands there.
 pub(crate) fn remove(
     rows: &mut dyn RowsMut,
     name: &SecretName,
     number: VersionNumber,
+    version: &Version,
 ) -> Result<(), StateFault> {
+    wraps::remove(rows, &version.sealed.epoch(), name, number)?;
     Ok(rows.remove(&key_of(name, number))?)
 }
