@@ -17,7 +17,8 @@ cargo xtask <task>
 
   verify   check everything and write nothing: format, tidy, clippy, tests, dependencies
   fix      format, apply clippy's suggestions, regenerate docs/settings.md
-  test     set up what the tests need, and run them all
+  setup    set up what the tests need beyond Rust, and say what stays missing
+  test     set up the same, and run all tests
   tidy     check what no compiler checks: lengths, names, rooms, dependencies, links";
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["verify"] => task::verify(root),
         ["fix"] => task::fix(root),
+        ["setup"] => task::setup(root),
         ["test"] => task::test(root),
         ["tidy"] => tidy::run(root),
         _ => {

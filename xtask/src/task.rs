@@ -28,8 +28,9 @@ const SETTINGS_DOCUMENT: Step =
     Step::cargo(&["run", "--quiet", "--package", "hyperion-vault-server", "--example", "settings_document"]);
 const SETTINGS_DOCUMENT_PATH: &str = "docs/settings.md";
 
-/// Checks everything and writes nothing but what building leaves in `target`.
+/// Checks everything and writes nothing but to `target`: what building leaves there, and the tools of the tests.
 pub(crate) fn verify(root: &Path) -> anyhow::Result<bool> {
+    needs::meet(&[needs::KMS_EMULATOR], root)?;
     let tidy = tidy::run(root)?;
     let mut steps = vec![FORMAT, CLIPPY];
     steps.extend(test_steps(root));
@@ -51,6 +52,12 @@ pub(crate) fn fix(root: &Path) -> anyhow::Result<bool> {
     let document = SETTINGS_DOCUMENT.output(root)?;
     std::fs::write(root.join(SETTINGS_DOCUMENT_PATH), document).context(SETTINGS_DOCUMENT_PATH)?;
     Ok(stepped)
+}
+
+/// Sets up what the tests need.
+pub(crate) fn setup(root: &Path) -> anyhow::Result<bool> {
+    needs::meet(needs::NEEDS, root)?;
+    Ok(true)
 }
 
 /// Sets up what the tests need, and runs them all.
