@@ -7,12 +7,16 @@ use super::*;
 use crate::grant::GrantMac;
 use crate::name::{RoleName, TokenName};
 use crate::policy::{Action, PathPattern, Rule};
-use crate::secret::{Description, SecretFormat, SecretId, SecretKind, VersionNumber};
+use crate::secret::{Description, SealedVersion, SecretFormat, SecretId, SecretKind, VersionNumber};
 use crate::state::table::expiry_due;
+use crate::state::table::meta::WrappedIntegrityKey;
 use crate::time::Seconds;
+use crate::wrap::WrapEpoch;
 
 const STAMP: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
 const ORIGIN: Origin = Origin { node_id: 3, session: 0x0123_4567_89ab_cdef, sequence: 300 };
+
+const MAC: Option<GrantMac> = Some(GrantMac::from_bytes([9; 32]));
 
 /// The lines of a file of vectors that aren't remarks.
 fn lines(vectors: &str) -> Vec<&str> {
@@ -48,13 +52,21 @@ fn what_level_2_adds_is_these_bytes() {
 }
 
 #[test]
+fn what_level_3_adds_is_these_bytes() {
+    let expected = lines(include_str!("../../../tests/vectors/commands_level_3.txt"));
+    let encoded = level_3_additions().map(|proposal| hex::encode(proposal.encode()));
+    assert_eq!(encoded.to_vec(), expected, "\n{}\n", encoded.join("\n"));
+}
+
+#[test]
 fn every_golden_proposal_is_read_as_what_it_was_written_from() {
     let level_1 =
         one_of_each_of_level_1().into_iter().map(|command| Proposal { stamp: STAMP, command, origin: None });
-    let written: Vec<Proposal> = level_1.chain(level_2_additions()).collect();
+    let written: Vec<Proposal> = level_1.chain(level_2_additions()).chain(level_3_additions()).collect();
     let vectors = [
         include_str!("../../../tests/vectors/commands_level_1.txt"),
         include_str!("../../../tests/vectors/commands_level_2.txt"),
+        include_str!("../../../tests/vectors/commands_level_3.txt"),
     ];
     let read: Vec<Proposal> = vectors
         .into_iter()
@@ -91,6 +103,31 @@ fn level_2_additions() -> [Proposal; 3] {
     ]
 }
 
+fn level_3_additions() -> [Proposal; 5] {
+    let at = Some(Timestamp::from_unix_ms(7));
+    let target = WrapEpoch { kms_key_id: "arn:k".to_owned(), rotation_at: at };
+    let key = RewrappedKey { replaces: [3; 32], kms_key_id: "arn:k".to_owned(), wrapped: vec![4; 8] };
+    let version =
+        RewrappedVersion { name: secret_name("db/pw"), version: VersionNumber::new(3), key: key.clone() };
+    let sealed = SealedVersion { wrapped_rotation_at: at, ..sealed(1) };
+    let rewrap =
+        RewrapKeys { pass: 2, versions: vec![version], integrity_key: Some(key), scanned: 2, failed: 1 };
+    [
+        Command::AdoptRotation(AdoptRotation { target: target.clone() }),
+        Command::BeginRewrap(BeginRewrap { target }),
+        Command::RewrapKeys(rewrap),
+        Command::EndRewrap(EndRewrap { pass: 2 }),
+        // What is sealed once a rotation is known says so.
+        Command::RotateSecret(RotateSecret {
+            name: secret_name("db/pw"),
+            id: SecretId::from_bytes([7; 16]),
+            expected: VersionNumber::new(3),
+            sealed,
+        }),
+    ]
+    .map(|command| Proposal { stamp: STAMP, command, origin: None })
+}
+
 fn one_of_each_of_level_1() -> Vec<Command> {
     let (name, id) = (secret_name("db/pw"), SecretId::from_bytes([7; 16]));
     let (role, token) = (RoleName::parse("ops").unwrap(), TokenName::parse("bot").unwrap());
@@ -99,7 +136,7 @@ fn one_of_each_of_level_1() -> Vec<Command> {
     let description = Some(Description::parse("d").unwrap());
     vec![
         Command::InitializeCluster(InitializeCluster { cluster_id: [1; 16] }),
-        Command::Bootstrap(Bootstrap { fingerprint: fingerprint(1), mac: None }),
+        Command::Bootstrap(Bootstrap { fingerprint: fingerprint(1), mac: MAC }),
         Command::CreateSecret(CreateSecret {
             name: name.clone(),
             id,
@@ -129,9 +166,9 @@ fn one_of_each_of_level_1() -> Vec<Command> {
             description,
             is_admin: false,
             rules: rules.clone(),
-            mac: None,
+            mac: MAC,
         }),
-        Command::SetRules(SetRules { name: role.clone(), rules, mac: None, created_at: None }),
+        Command::SetRules(SetRules { name: role.clone(), rules, mac: MAC, created_at: Some(at) }),
         Command::DeleteRole(DeleteRole { name: role.clone() }),
         Command::IssueToken(IssueToken {
             name: token.clone(),
@@ -139,11 +176,18 @@ fn one_of_each_of_level_1() -> Vec<Command> {
             fingerprint: fingerprint(2),
             allowed_ips: Some(vec!["10.0.0.0/8".to_owned()]),
             expires_at: Some(at),
-            mac: Some(GrantMac::from_bytes([9; 32])),
+            mac: MAC,
         }),
         Command::RevokeToken(RevokeToken { name: token.clone() }),
         Command::TouchTokens(TouchTokens {
             uses: vec![TokenUse { name: token, fingerprint: fingerprint(2), at }],
+        }),
+        Command::InstallIntegrityKey(InstallIntegrityKey {
+            key: WrappedIntegrityKey {
+                kms_key_id: "local:k".to_owned(),
+                wrapped: vec![5; 8],
+                wrapped_rotation_at: None,
+            },
         }),
     ]
 }
