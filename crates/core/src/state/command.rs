@@ -181,3 +181,11 @@ mod tests;
 #[cfg(test)]
 #[path = "command/golden_tests.rs"]
 mod golden_tests;
+
+#[cfg(test)]
+#[path = "command/rewrap_tests.rs"]
+mod rewrap_tests;
+
+#[cfg(test)]
+#[path = "command/grant_tests.rs"]
+mod grant_tests;
