@@ -26,6 +26,12 @@ impl EncryptionContext {
         EncryptionContext { pairs: vec![("cluster", cluster), ("purpose", "integrity".to_owned())] }
     }
 
+    /// That of a data key that is made to see whether one can be, and thrown away.
+    #[must_use]
+    pub fn for_probe() -> EncryptionContext {
+        EncryptionContext { pairs: vec![("purpose", "probe".to_owned())] }
+    }
+
     /// Keys and values, sorted by key.
     pub fn pairs(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(key, value)| (*key, value.as_str()))

@@ -14,6 +14,10 @@
 //! it is in use or when told to; [`CachedKeys::evict_expired`], called at an interval, bounds the life of a key
 //! in an idle vault by its time to live and that interval. Each answer is a copy that its reader owns and that
 //! is wiped when dropped.
+//!
+//! **While the provider can't be reached** a key may live longer, by [`CacheConfig::outage_ttl`]. The provider is
+//! asked first, and the key answered with only if it says that it can't be reached; throttling isn't that. The keys
+//! that live on for it are wiped as soon as the provider is reachable again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +28,9 @@ use hyperion_vault_core::limits::PERIOD_MAX;
 use hyperion_vault_crypto::{DataKey, EncryptionContext};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
-use crate::provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, WrappedDataKey};
+use crate::provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, Outage, WrappedDataKey};
 
 /// Keeps this use of the hash apart from every other.
 const DOMAIN: &[u8] = b"hyperion-vault data key cache\0";
@@ -35,6 +40,8 @@ const DOMAIN: &[u8] = b"hyperion-vault data key cache\0";
 pub struct CacheConfig {
     /// From unwrapping to eviction; zero turns the cache off. More than `PERIOD_MAX` counts as that.
     pub ttl: Duration,
+    /// How much longer it may be answered with while the provider can't be reached; zero: not at all.
+    pub outage_ttl: Duration,
     /// Data keys at once; zero turns the cache off. Exceeded only while evictions are pending, by what came in
     /// since the last of them (some hundreds at most).
     pub entries_max: u64,
@@ -58,6 +65,9 @@ pub struct CachedKeys<P> {
     provider: P,
     /// None when the cache is off.
     cache: Option<Cache<Fingerprint, Arc<CachedKey>>>,
+    ttl: Duration,
+    /// Whether keys outlive `ttl` at all.
+    bears_outages: bool,
     hits: AtomicU64,
     misses: AtomicU64,
     provider_calls: AtomicU64,
@@ -70,6 +80,8 @@ impl<P: KeyProvider> CachedKeys<P> {
         CachedKeys {
             provider,
             cache: (!off).then(|| build_cache(config)),
+            ttl: config.ttl,
+            bears_outages: !config.outage_ttl.is_zero(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             provider_calls: AtomicU64::new(0),
@@ -89,9 +101,15 @@ impl<P: KeyProvider> CachedKeys<P> {
     /// Wipes what is expired or too much. Call it at an interval, every second say: it costs little when there
     /// is nothing to do, and a key outlives its time to live by no more than this interval.
     pub async fn evict_expired(&self) {
-        if let Some(cache) = &self.cache {
-            cache.run_pending_tasks().await;
+        let Some(cache) = &self.cache else { return };
+        if self.bears_outages && self.provider.is_reachable() {
+            let stale = cache.iter().filter(|(_, cached)| !cached.is_fresh(self.ttl));
+            let stale: Vec<_> = stale.map(|(fingerprint, _)| *fingerprint).collect();
+            for fingerprint in stale {
+                cache.invalidate(&fingerprint).await;
+            }
         }
+        cache.run_pending_tasks().await;
     }
 
     async fn unwrap_through(
@@ -101,11 +119,15 @@ impl<P: KeyProvider> CachedKeys<P> {
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
         let fingerprint = fingerprint(wrapped, context);
-        if let Some(key) = cache.get(&fingerprint).await.and_then(|cached| cached.copy()) {
+        let found = cache.get(&fingerprint).await;
+        if let Some(key) = found.as_ref().filter(|cached| cached.is_fresh(self.ttl)).and_then(|c| c.copy()) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(key);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
+        if let Some(stale) = found {
+            return self.renew(cache, fingerprint, &stale, wrapped, context).await;
+        }
         let mut loaded = None;
         let load = async {
             let key = self.call_provider(wrapped, context).await?;
@@ -121,6 +143,31 @@ impl<P: KeyProvider> CachedKeys<P> {
             // Evicted between the other's load and this look at it.
             None => self.call_provider(wrapped, context).await,
         }
+    }
+
+    /// Has a key that has outlived its time unwrapped anew, or answers with it where nobody can do that.
+    async fn renew(
+        &self,
+        cache: &Cache<Fingerprint, Arc<CachedKey>>,
+        fingerprint: Fingerprint,
+        stale: &CachedKey,
+        wrapped: &WrappedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, KmsError> {
+        let _alone = stale.renewing.lock().await;
+        let renewed = cache.get(&fingerprint).await.filter(|cached| cached.is_fresh(self.ttl));
+        if let Some(key) = renewed.and_then(|cached| cached.copy()) {
+            return Ok(key);
+        }
+        let answered = self.call_provider(wrapped, context).await;
+        match &answered {
+            Ok(key) => cache.insert(fingerprint, Arc::new(CachedKey::new(key))).await,
+            Err(KmsError::Unavailable { outage: Outage::Throttled, .. }) => {}
+            Err(KmsError::Unavailable { .. }) => return stale.copy().map_or(answered, Ok),
+            // A provider that says no is there to be asked.
+            Err(_) => cache.invalidate(&fingerprint).await,
+        }
+        answered
     }
 
     async fn call_provider(
@@ -177,27 +224,37 @@ impl<P: KeyProvider> KeyProvider for CachedKeys<P> {
 fn build_cache(config: CacheConfig) -> Cache<Fingerprint, Arc<CachedKey>> {
     Cache::builder()
         .max_capacity(config.entries_max)
-        .time_to_live(config.ttl.min(Duration::from_secs(PERIOD_MAX.get())))
+        .time_to_live(config.ttl.saturating_add(config.outage_ttl).min(Duration::from_secs(PERIOD_MAX.get())))
         .eviction_listener(|_, evicted: Arc<CachedKey>, _| evicted.wipe())
         .build()
 }
 
 /// A data key in the cache, until it is wiped.
-struct CachedKey(Mutex<Option<DataKey>>);
+struct CachedKey {
+    key: Mutex<Option<DataKey>>,
+    unwrapped_at: Instant,
+    /// Held by the one who has it unwrapped anew.
+    renewing: tokio::sync::Mutex<()>,
+}
 
 impl CachedKey {
     fn new(key: &DataKey) -> CachedKey {
-        CachedKey(Mutex::new(Some(DataKey::from_bytes(key.expose()))))
+        let key = Mutex::new(Some(DataKey::from_bytes(key.expose())));
+        CachedKey { key, unwrapped_at: Instant::now(), renewing: tokio::sync::Mutex::default() }
+    }
+
+    fn is_fresh(&self, ttl: Duration) -> bool {
+        self.unwrapped_at.elapsed() < ttl
     }
 
     /// None once it is wiped.
     fn copy(&self) -> Option<DataKey> {
-        let key = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         key.as_ref().map(|key| DataKey::from_bytes(key.expose()))
     }
 
     fn wipe(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -220,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn an_evicted_key_is_wiped_even_while_somebody_holds_its_entry() {
         let ttl = Duration::from_millis(250);
-        let cache = build_cache(CacheConfig { ttl, entries_max: 10 });
+        let cache = build_cache(CacheConfig { ttl, outage_ttl: Duration::ZERO, entries_max: 10 });
         let held = Arc::new(CachedKey::new(&DataKey::from_bytes(&[7; 32])));
         cache.insert([0; 32], Arc::clone(&held)).await;
         cache.run_pending_tasks().await;

@@ -47,14 +47,16 @@ pub fn parse_master_key(text: &str) -> Result<MasterKey, MasterKeyError> {
 /// Wraps data keys under a master key of its own.
 pub struct LocalProvider {
     master_key: MasterKey,
+    /// Those before it: they open what they wrapped, and wrap nothing new.
+    previous: Vec<MasterKey>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl LocalProvider {
-    /// Under the master key given: the same on every node of a cluster.
+    /// Under the master key given, the same on every node of a cluster. What `previous` ones wrapped is opened too.
     #[must_use]
-    pub fn from_master_key(master_key: MasterKey, entropy: Arc<dyn Entropy>) -> LocalProvider {
-        LocalProvider { master_key, entropy }
+    pub fn new(master_key: MasterKey, previous: Vec<MasterKey>, entropy: Arc<dyn Entropy>) -> LocalProvider {
+        LocalProvider { master_key, previous, entropy }
     }
 
     /// Under a random master key that nobody keeps: what is sealed can't be opened after this process, nor by
@@ -63,7 +65,7 @@ impl LocalProvider {
     pub fn ephemeral(entropy: Arc<dyn Entropy>) -> LocalProvider {
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         entropy.fill(bytes.as_mut_slice());
-        LocalProvider::from_master_key(MasterKey::from_bytes(&bytes), entropy)
+        LocalProvider::new(MasterKey::from_bytes(&bytes), Vec::new(), entropy)
     }
 
     /// The id that data keys made here carry. It says nothing about the master key.
@@ -78,6 +80,16 @@ impl LocalProvider {
         let bytes = wrap(&self.master_key, nonce, context, plaintext)
             .map_err(|error| KmsError::Unavailable { outage: Outage::Faulty, detail: error.to_string() })?;
         Ok(WrappedDataKey { key_id: self.key_id().to_owned(), bytes })
+    }
+
+    fn unknown(&self, key_id: &str) -> KmsError {
+        let detail = format!(
+            "data key was wrapped under {key_id}, but the master key is {}{}; set the key that wrapped it, as \
+             VAULT_LOCAL_MASTER_KEY or among VAULT_LOCAL_PREVIOUS_KEYS",
+            self.key_id(),
+            if self.previous.is_empty() { "" } else { " and it isn't among the previous ones" }
+        );
+        KmsError::Misconfigured { detail }
     }
 
     fn refused(&self, wrapped: &WrappedDataKey, error: UnwrapError) -> KmsError {
@@ -98,15 +110,11 @@ impl KeyProvider for LocalProvider {
         wrapped: &WrappedDataKey,
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
-        if wrapped.key_id != self.key_id() {
-            let detail = format!(
-                "data key was wrapped under {}, but the master key is {}",
-                wrapped.key_id,
-                self.key_id()
-            );
-            return Err(KmsError::Misconfigured { detail });
-        }
-        unwrap(&self.master_key, &wrapped.bytes, context).map_err(|error| self.refused(wrapped, error))
+        let known = std::iter::once(&self.master_key).chain(&self.previous);
+        let Some(master_key) = known.into_iter().find(|key| key.key_id() == wrapped.key_id) else {
+            return Err(self.unknown(&wrapped.key_id));
+        };
+        unwrap(master_key, &wrapped.bytes, context).map_err(|error| self.refused(wrapped, error))
     }
 
     async fn rewrap_data_key(

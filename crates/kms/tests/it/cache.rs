@@ -93,7 +93,10 @@ fn unavailable() -> KmsError {
 }
 
 fn cached(service: &Arc<Service>, ttl: Duration, entries_max: u64) -> Arc<CachedKeys<Arc<Service>>> {
-    Arc::new(CachedKeys::new(Arc::clone(service), CacheConfig { ttl, entries_max }))
+    Arc::new(CachedKeys::new(
+        Arc::clone(service),
+        CacheConfig { ttl, outage_ttl: Duration::ZERO, entries_max },
+    ))
 }
 
 /// A wrapped data key for version 1 of `name`, and the key.

@@ -33,5 +33,5 @@ pub(crate) fn context(name: &str, version: u64) -> EncryptionContext {
 pub(crate) const MASTER_KEY: &str = "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=";
 
 pub(crate) fn local_provider() -> LocalProvider {
-    LocalProvider::from_master_key(parse_master_key(MASTER_KEY).unwrap(), entropy())
+    LocalProvider::new(parse_master_key(MASTER_KEY).unwrap(), Vec::new(), entropy())
 }

@@ -119,7 +119,7 @@ impl Node {
         });
         member.catch_up();
         let entropy = Arc::new(OsEntropy);
-        let keys = LocalProvider::from_master_key(MasterKey::from_bytes(&[3; 32]), entropy.clone());
+        let keys = LocalProvider::new(MasterKey::from_bytes(&[3; 32]), Vec::new(), entropy.clone());
         let sealing = Arc::new(Sealing::new(Arc::new(keys), entropy));
         let replica = Arc::new(Replica::new(member.clone(), SetClock::new()));
         Node {
@@ -203,6 +203,7 @@ fn principal() -> Principal {
         is_admin: true,
         rules: Vec::new(),
         created_at: Timestamp::EPOCH,
+        mac: None,
     };
     Principal { token: TokenName::parse("tester").unwrap(), role }
 }
