@@ -1,6 +1,7 @@
 //! The composition root: the only file that names every concrete adapter, and the order in which a node
 //! starts and stops.
 
+mod keys;
 mod place;
 mod readings;
 
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperion_vault_core::ports::{Clock, Entropy};
-use hyperion_vault_kms::{CacheConfig, CachedKeys, LocalProvider};
 use hyperion_vault_raft::{DataDir, Node, NodeConfig, OnFault, StartError, tls as node_tls};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::adapters::membership::RaftMembership;
 use crate::audit::{AuditLog, AuditOpenError};
 use crate::bootstrap::FirstWork;
 use crate::cluster::Cluster;
-use crate::config::{Keys, KmsMode, SecretText, Settings};
+use crate::config::{SecretText, Settings};
 use crate::failure::Failure;
 use crate::http::listen::{BindError, bind};
 use crate::http::serve::{ConnectionLimits, Drained, serve};
@@ -35,14 +35,13 @@ use crate::request_id::RequestIds;
 use crate::roles::Roles;
 use crate::sealing::Sealing;
 use crate::secrets::Secrets;
-use crate::telemetry::Metrics;
+use crate::telemetry::{KmsMetrics, Metrics};
 use crate::tokens::Tokens;
 use crate::worker::{Backoff, Expiry, Rotation, Supervisor, TokenUsage};
+use keys::Keys;
 
-/// Data keys that the cache holds at most; 32 bytes each, and some 200 of bookkeeping.
-const CACHED_DATA_KEYS_MAX: u64 = 100_000;
-/// How much longer than its time to live an unwrapped data key may stay in memory.
-const CACHE_SWEEP: Duration = Duration::from_secs(1);
+pub use keys::check_keys;
+
 /// How long a stop waits for rounds of the workers that have begun.
 const WORKERS_END_WITHIN: Duration = Duration::from_secs(5);
 /// How long a stop waits for another node to lead.
@@ -96,7 +95,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     request_ids: RequestIds,
-    keys: Arc<CachedKeys<LocalProvider>>,
+    keys: Arc<Keys>,
     audit: Arc<AuditLog>,
     node: Arc<Node>,
     replica: Arc<Replica>,
@@ -119,9 +118,8 @@ impl App {
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
         let lasting_key = settings.keys.is_lasting();
         let node_config = place::node_config(&settings, Arc::clone(&clock), &*entropy)?;
-        let keys = Arc::new(key_provider(&mut settings.keys, &entropy));
         let listener = bind(&settings.listen).await?;
-        let parts = Parts::open(&settings, node_config, clock, entropy, keys, on_fault).await?;
+        let parts = Parts::open(&mut settings, node_config, clock, entropy, on_fault).await?;
         let first_work = parts.first_work(settings.access.bootstrap_token.take(), lasting_key);
         if !parts.is_alone(&settings) {
             let first_work = tokio::spawn(first_work.done_in_time());
@@ -174,22 +172,24 @@ impl App {
 
 impl Parts {
     async fn open(
-        settings: &Settings,
+        settings: &mut Settings,
         node_config: NodeConfig,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        keys: Arc<CachedKeys<LocalProvider>>,
         on_fault: OnFault,
     ) -> Result<Parts, AppError> {
         let disk = Arc::new(DataDir::beside(&settings.storage.state_file)?);
         let audit = Arc::new(AuditLog::open(settings.audit.clone(), Arc::clone(&clock), settings.node.id)?);
         let node = Arc::new(Node::start(node_config, disk, Arc::clone(&clock), on_fault).await?);
+        let kms_metrics = Arc::new(KmsMetrics::default());
+        let observer = Arc::clone(&kms_metrics) as Arc<_>;
+        let keys = Arc::new(keys::provider_chain(&mut settings.keys, &entropy, observer));
         let consensus = Arc::new(RaftConsensus(Arc::clone(&node)));
         let replica = Arc::new(Replica::new(consensus, node.cluster_clock()));
         let sealing = Arc::new(Sealing::new(Arc::clone(&keys) as Arc<_>, Arc::clone(&entropy)));
         Ok(Parts {
             secrets: Arc::new(Secrets::new(Arc::clone(&replica), Arc::clone(&sealing))),
-            metrics: Arc::new(Metrics::new(readings::readings(&audit, &keys, &node))),
+            metrics: Arc::new(Metrics::new(readings::readings(&audit, &keys, &node)).with_kms(&kms_metrics)),
             request_ids: RequestIds::new(Arc::clone(&entropy)),
             uses: Arc::new(TokenUses::default()),
             key_fault: Arc::default(),
@@ -238,7 +238,7 @@ impl Parts {
         let stop = CancellationToken::new();
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let workers = self.workers(Duration::from_secs(settings.workers.rotation_poll.get()), &stop);
-        let sweeper = tokio::spawn(sweep(Arc::clone(&self.keys)));
+        let sweeper = tokio::spawn(keys::sweep(Arc::clone(&self.keys)));
         let limits = ConnectionLimits::behind(&settings.access.proxies);
         let api = Arc::new(self.api(settings));
         let serving = serve(listener, tls, router(api), limits, stop.clone());
@@ -313,23 +313,5 @@ impl Parts {
         if let Err(error) = self.audit.close().await {
             tracing::error!(%error, "closing after a failed start");
         }
-    }
-}
-
-/// Takes the master key out of the settings: one place has it.
-fn key_provider(keys: &mut Keys, entropy: &Arc<dyn Entropy>) -> CachedKeys<LocalProvider> {
-    let KmsMode::Local { master_key } = &mut keys.mode;
-    let provider = match master_key.take() {
-        Some(key) => LocalProvider::from_master_key(key, Arc::clone(entropy)),
-        None => LocalProvider::ephemeral(Arc::clone(entropy)),
-    };
-    let ttl = Duration::from_secs(keys.data_key_cache_ttl.get());
-    CachedKeys::new(provider, CacheConfig { ttl, entries_max: CACHED_DATA_KEYS_MAX })
-}
-
-async fn sweep(keys: Arc<CachedKeys<LocalProvider>>) {
-    loop {
-        tokio::time::sleep(CACHE_SWEEP).await;
-        keys.evict_expired().await;
     }
 }

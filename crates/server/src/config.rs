@@ -37,14 +37,14 @@ pub use environment::{SECRET_FILE_BYTES_MAX, read_secret_file};
 pub use error::{SettingError, Warning};
 pub use host_port::{HostPort, HostPortError};
 pub use hyperion_vault_api::text::SecretText;
-pub use keys::{Keys, KmsMode};
+pub use keys::{KMS_KEY_ID_BYTES_MAX, Keys, KmsMode, LOCAL_PREVIOUS_KEYS_MAX};
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use node::{Consistency, Node, PEERS_MAX};
 pub use peer_security::PeerSecurity;
 pub use storage::{Storage, state_file};
 pub use tls::TlsFiles;
-pub use workers::Workers;
+pub use workers::{Rewrap, Workers};
 
 use crate::audit::AuditConfig;
 

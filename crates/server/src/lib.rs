@@ -18,6 +18,7 @@ pub mod ports;
 pub mod readiness;
 pub mod recovery;
 pub mod replica;
+pub mod reported_keys;
 pub mod request_id;
 pub mod roles;
 pub mod sealing;

@@ -1,5 +1,7 @@
 //! Metrics, in the text format of OpenMetrics. No name of a secret, role or token is ever a label.
 
+mod kms;
+
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::failure::Failure;
+
+pub use kms::KmsMetrics;
 
 /// Upper bounds of the buckets of request times, in seconds.
 const REQUEST_SECONDS: [f64; 11] = [0.000_1, 0.000_3, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
@@ -86,6 +90,13 @@ impl Metrics {
         registry.register("expired_versions", "Versions removed after their grace", metrics.expired.clone());
         registry.register_collector(Box::new(Readings(readings)));
         metrics
+    }
+
+    /// Shows the calls to key management too.
+    #[must_use]
+    pub fn with_kms(mut self, kms: &KmsMetrics) -> Metrics {
+        kms.register(&mut self.registry);
+        self
     }
 
     /// One request was answered.

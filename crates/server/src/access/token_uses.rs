@@ -65,6 +65,7 @@ mod tests {
             revoked_at: None,
             expires_at: None,
             allowed_ips: None,
+            mac: None,
         }
     }
 

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use hyperion_vault_core::state::table::meta;
-use hyperion_vault_kms::{CachedKeys, LocalProvider};
+use hyperion_vault_kms::KeyProvider;
 use hyperion_vault_raft::{MemberStatus, Node};
 
+use super::keys::Keys;
 use crate::audit::AuditLog;
 use crate::telemetry::{Figure, Reading};
-
-type Keys = CachedKeys<LocalProvider>;
 
 /// All of them.
 pub(super) fn readings(audit: &Arc<AuditLog>, keys: &Arc<Keys>, node: &Arc<Node>) -> Vec<Reading> {
@@ -26,14 +25,26 @@ fn of_audit(audit: &Arc<AuditLog>) -> [Reading; 4] {
     ]
 }
 
-fn of_keys(keys: &Arc<Keys>) -> [Reading; 4] {
+fn of_keys(keys: &Arc<Keys>) -> [Reading; 5] {
     [
         gauge("data_key_cache_entries", "Data keys in memory", keys, |keys| {
-            Some(signed(keys.stats().entries))
+            Some(signed(keys.provider().stats().entries))
         }),
-        counter("data_key_cache_hits", "Data keys found in memory", keys, |keys| keys.stats().hits),
-        counter("data_key_cache_misses", "Data keys not in memory", keys, |keys| keys.stats().misses),
-        counter("kms_unwraps", "Data keys unwrapped by the KMS", keys, |keys| keys.stats().provider_calls),
+        counter("data_key_cache_hits", "Data keys found in memory", keys, |keys| {
+            keys.provider().stats().hits
+        }),
+        counter("data_key_cache_misses", "Data keys not in memory", keys, |keys| {
+            keys.provider().stats().misses
+        }),
+        counter("kms_unwraps", "Data keys that key management was asked to unwrap", keys, |keys| {
+            keys.provider().stats().provider_calls
+        }),
+        gauge(
+            "kms_circuit_open",
+            "1 while key management isn't asked, since it can't be reached",
+            keys,
+            |keys| Some(i64::from(!keys.is_reachable())),
+        ),
     ]
 }
 

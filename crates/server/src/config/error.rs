@@ -1,9 +1,10 @@
 //! What is wrong with the settings, and what is only doubtful.
 
+use super::access::BOOTSTRAP_TOKEN_BYTES_ADVISED;
 use super::table::{
-    BOOTSTRAP_TOKEN, CLUSTER_SECRET, LOCAL_MASTER_KEY, PEERS, RAFT_TLS, TRUST_PROXY, TRUSTED_PROXIES,
+    ALLOWED_IPS, BOOTSTRAP_TOKEN, CLUSTER_SECRET, DEK_CACHE_OUTAGE_TTL_SECS, DEK_CACHE_TTL_SECS, KMS_MODE,
+    LOCAL_MASTER_KEY, LOCAL_PREVIOUS_KEYS, PEERS, RAFT_TLS, TRUST_PROXY, TRUSTED_PROXIES,
 };
-use super::{access::BOOTSTRAP_TOKEN_BYTES_ADVISED, table::ALLOWED_IPS};
 
 /// Longest part of a value that a message shows, in characters.
 const SHOWN_CHARS_MAX: usize = 40;
@@ -34,6 +35,22 @@ pub enum Warning {
         LOCAL_MASTER_KEY.name
     )]
     EphemeralMasterKey,
+    #[error("{name}: without effect, since {} is {mode}", KMS_MODE.name)]
+    OfAnotherKmsMode { name: &'static str, mode: &'static str },
+    #[error(
+        "{}: without effect, since {} is 0 and no data key is kept",
+        DEK_CACHE_OUTAGE_TTL_SECS.name,
+        DEK_CACHE_TTL_SECS.name
+    )]
+    OutageWithoutCache,
+    #[error(
+        "{}: names earlier keys, and the nodes know each other by what is derived from {}: one that still has an \
+         earlier key is no member to this one; set {}, the same on every node, or restart all of them at once",
+        LOCAL_PREVIOUS_KEYS.name,
+        LOCAL_MASTER_KEY.name,
+        CLUSTER_SECRET.name
+    )]
+    NodesKnowTheOldKey,
     #[error("{}: without effect while {} is not true", TRUSTED_PROXIES.name, TRUST_PROXY.name)]
     ProxiesWithoutTrust,
     #[error(

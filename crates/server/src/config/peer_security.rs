@@ -8,7 +8,8 @@ use super::error::Warning;
 use super::keys::{Keys, KmsMode};
 use super::node::Node;
 use super::table::{
-    CLUSTER_SECRET, LOCAL_MASTER_KEY, RAFT_TLS, RAFT_TLS_CA, RAFT_TLS_CERT, RAFT_TLS_KEY, Setting,
+    CLUSTER_SECRET, LOCAL_MASTER_KEY, LOCAL_PREVIOUS_KEYS, RAFT_TLS, RAFT_TLS_CA, RAFT_TLS_CERT,
+    RAFT_TLS_KEY, Setting,
 };
 
 /// How calls between nodes are authenticated and encrypted. Has no `Debug`: it may hold a secret.
@@ -32,10 +33,11 @@ impl PeerSecurity {
             env.refuse(&CLUSTER_SECRET, format!("set together with {}; set only one", RAFT_TLS_CERT.name));
         }
         let given = FILES.iter().any(|file| env.is_given(file)) || env.is_given(&CLUSTER_SECRET);
-        let master_key = env.is_given(&LOCAL_MASTER_KEY);
+        let local = matches!(keys.mode, KmsMode::Local { .. });
+        let master_key = local && env.is_given(&LOCAL_MASTER_KEY);
         if node.has_others() && tls == Tls::On && !given && !master_key {
-            env.refuse(&CLUSTER_SECRET, nothing_to_know_each_other_by());
-        } else if node.has_others() && !master_key {
+            env.refuse(&CLUSTER_SECRET, nothing_to_know_each_other_by(local));
+        } else if node.has_others() && local && !master_key {
             let reason = "not set, but several nodes need the same one, to open what another has sealed";
             env.refuse(&LOCAL_MASTER_KEY, reason);
         }
@@ -48,7 +50,12 @@ impl PeerSecurity {
             }
             (Tls::On, _, Some(files)) => Some(PeerSecurity::Files(files)),
             (Tls::On, Some(secret), None) => Some(PeerSecurity::Secret(secret)),
-            (Tls::On, None, None) if master_key => of_master_key(keys),
+            (Tls::On, None, None) if master_key => {
+                if node.has_others() && env.is_given(&LOCAL_PREVIOUS_KEYS) {
+                    env.warn(Warning::NodesKnowTheOldKey);
+                }
+                of_master_key(keys)
+            }
             (Tls::On, None, None) => {
                 if !node.peers.is_empty() && !node.has_others() {
                     env.warn(Warning::AloneForGood);
@@ -78,9 +85,9 @@ impl Tls {
 
 const FILES: [&Setting; 3] = [&RAFT_TLS_CERT, &RAFT_TLS_KEY, &RAFT_TLS_CA];
 
-/// `None`: the key was refused.
+/// `None`: the key was refused, or is somebody else's.
 fn of_master_key(keys: &Keys) -> Option<PeerSecurity> {
-    let KmsMode::Local { master_key } = &keys.mode;
+    let KmsMode::Local { master_key, .. } = &keys.mode else { return None };
     let secret = ClusterSecret::from_bytes(master_key.as_ref()?.cluster_secret());
     Some(PeerSecurity::MasterKey(secret))
 }
@@ -106,10 +113,14 @@ fn read_files(env: &mut Environment) -> Option<PkiFiles> {
     Some(PkiFiles { certificate: certificate?, key: key?, authority: authority? })
 }
 
-fn nothing_to_know_each_other_by() -> String {
+fn nothing_to_know_each_other_by(local: bool) -> String {
+    let derived = match local {
+        true => format!("or {}, which it is then derived from; ", LOCAL_MASTER_KEY.name),
+        false => String::new(),
+    };
     format!(
-        "not set, but several nodes need something to know each other by: set it, the same on every node; or {}, \
-         which it is then derived from; or {}, {} and {}; or {}=off where the network keeps everybody else out",
-        LOCAL_MASTER_KEY.name, RAFT_TLS_CERT.name, RAFT_TLS_KEY.name, RAFT_TLS_CA.name, RAFT_TLS.name
+        "not set, but several nodes need something to know each other by: set it, the same on every node; {derived}or \
+         {}, {} and {}; or {}=off where the network keeps everybody else out",
+        RAFT_TLS_CERT.name, RAFT_TLS_KEY.name, RAFT_TLS_CA.name, RAFT_TLS.name
     )
 }

@@ -1,6 +1,10 @@
 //! The one table of all settings: name, values, default, meaning.
 
+mod document;
+
 use hyperion_vault_core::lockout::LOCKOUT_FAILURES_LIMIT;
+
+pub use document::document;
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +60,6 @@ impl Values {
     pub(super) const fn may_be_empty(self) -> bool {
         matches!(self, Values::List(_))
     }
-
-    fn describe(self) -> String {
-        match self {
-            Values::Number { min, max } => format!("{min} to {max}"),
-            Values::Words(words) => {
-                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-            }
-            Values::Path => "path".to_owned(),
-            Values::Text(form) => form.to_owned(),
-            Values::List(items) => format!("{items}, comma-separated"),
-            Values::Secret => "secret text".to_owned(),
-        }
-    }
 }
 
 /// What a setting stands at when it isn't set.
@@ -85,13 +76,6 @@ impl Default {
         match self {
             Default::Is(value) => Some(value),
             Default::Unset(_) => None,
-        }
-    }
-
-    fn describe(self) -> String {
-        match self {
-            Default::Is(value) => format!("`{value}`"),
-            Default::Unset(then) => then.to_owned(),
         }
     }
 }
@@ -146,19 +130,61 @@ pub const KMS_MODE: Setting = Setting {
     name: "VAULT_KMS_MODE",
     values: Values::Words(&["aws", "local"]),
     default: Default::Is("aws"),
-    doc: "Who holds the master key. This version has `local` only, so it must be set.",
+    doc: "Who holds the master key: AWS KMS, or this process, for development.",
+};
+pub const KMS_KEY_ID: Setting = Setting {
+    name: "VAULT_KMS_KEY_ID",
+    values: Values::Text("id, ARN or alias"),
+    default: Default::Unset("must be set in mode `aws`"),
+    doc: "AWS KMS key that wraps new data keys. Credentials, region and endpoint are those of the AWS SDK's environment (`AWS_*`).",
+};
+pub const KMS_MAX_RETRIES: Setting = Setting {
+    name: "VAULT_KMS_MAX_RETRIES",
+    values: Values::Number { min: 0, max: 100 },
+    default: Default::Is("5"),
+    doc: "How often a call to key management is made again that was throttled, timed out or met a fault of the service, within 4 s in all. 0: never.",
+};
+pub const KMS_REWRAP_ENABLED: Setting = Setting {
+    name: "VAULT_KMS_REWRAP_ENABLED",
+    values: FLAG,
+    default: Default::Is("false"),
+    doc: "Whether the leader looks for rotations of the master key and re-wraps all data keys after one.",
+};
+pub const KMS_REWRAP_POLL_SECS: Setting = Setting {
+    name: "VAULT_KMS_REWRAP_POLL_SECS",
+    values: Values::Number { min: 1, max: 366 * DAY_SECS },
+    default: Default::Is("86400"),
+    doc: "Seconds between two looks for a rotation of the master key.",
+};
+pub const KMS_REWRAP_MAX_PER_SEC: Setting = Setting {
+    name: "VAULT_KMS_REWRAP_MAX_PER_SEC",
+    values: Values::Number { min: 0, max: 100_000 },
+    default: Default::Is("10"),
+    doc: "Data keys that are re-wrapped in a second. 0: as fast as it goes.",
 };
 pub const LOCAL_MASTER_KEY: Setting = Setting {
     name: "VAULT_LOCAL_MASTER_KEY",
     values: Values::Secret,
     default: Default::Unset("a random key that dies with the process"),
-    doc: "Master key of local mode: base64 of 32 bytes.",
+    doc: "Master key of local mode: base64 of 32 bytes, the same on every node.",
+};
+pub const LOCAL_PREVIOUS_KEYS: Setting = Setting {
+    name: "VAULT_LOCAL_PREVIOUS_KEYS",
+    values: Values::Secret,
+    default: Default::Unset("none"),
+    doc: "Earlier master keys of local mode, each as base64, comma-separated, at most 16. They open what they wrapped until it is re-wrapped.",
 };
 pub const DEK_CACHE_TTL_SECS: Setting = Setting {
     name: "VAULT_DEK_CACHE_TTL_SECS",
     values: Values::Number { min: 0, max: DAY_SECS },
     default: Default::Is("300"),
     doc: "Seconds that an unwrapped data key stays in memory. 0 turns the cache off.",
+};
+pub const DEK_CACHE_OUTAGE_TTL_SECS: Setting = Setting {
+    name: "VAULT_DEK_CACHE_OUTAGE_TTL_SECS",
+    values: Values::Number { min: 0, max: 7 * DAY_SECS },
+    default: Default::Is("0"),
+    doc: "Seconds that it stays longer, only while key management can't be reached.",
 };
 pub const ALLOWED_IPS: Setting = Setting {
     name: "VAULT_ALLOWED_IPS",
@@ -309,8 +335,15 @@ pub const TABLE: &[&Setting] = &[
     &DATA_DIR,
     &DB_PATH,
     &KMS_MODE,
+    &KMS_KEY_ID,
+    &KMS_MAX_RETRIES,
+    &KMS_REWRAP_ENABLED,
+    &KMS_REWRAP_POLL_SECS,
+    &KMS_REWRAP_MAX_PER_SEC,
     &LOCAL_MASTER_KEY,
+    &LOCAL_PREVIOUS_KEYS,
     &DEK_CACHE_TTL_SECS,
+    &DEK_CACHE_OUTAGE_TTL_SECS,
     &ALLOWED_IPS,
     &TRUST_PROXY,
     &TRUSTED_PROXIES,
@@ -335,36 +368,3 @@ pub const TABLE: &[&Setting] = &[
     &LOG,
     &LOG_FORMAT,
 ];
-
-const DOCUMENT_HEAD: &str = "\
-# Settings
-
-The vault is configured by its environment alone. This page is made from the table in
-`crates/server/src/config/table.rs` by `cargo xtask fix`; a test keeps the two in step.
-
-- A value that doesn't parse keeps the vault from starting. All such values are reported together, each on one
-  line with its name and the reason, and a secret's value is never shown.
-- A secret setting may also be given as a file: `NAME_FILE` names it. One newline at its end is dropped. Setting
-  both `NAME` and `NAME_FILE` is an error.
-- An empty value is an error too, except where the table speaks of a list: to leave a setting out, unset it.
-- An unknown name that begins with `VAULT_` is a warning that names the nearest known one.
-
-| setting | values | when not set | meaning |
-|---|---|---|---|
-";
-
-/// The text of `docs/settings.md`.
-#[must_use]
-pub fn document() -> String {
-    let rows = TABLE.iter().map(|setting| {
-        let file = if setting.is_secret() { format!(" or `{}_FILE`", setting.name) } else { String::new() };
-        let values = setting.values.describe();
-        format!(
-            "| `{}`{file} | {values} | {} | {} |\n",
-            setting.name,
-            setting.default.describe(),
-            setting.doc
-        )
-    });
-    std::iter::once(DOCUMENT_HEAD.to_owned()).chain(rows).collect()
-}

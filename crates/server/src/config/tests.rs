@@ -10,6 +10,7 @@ use hyperion_vault_core::client_address::ProxyTrust;
 use super::*;
 
 mod cluster;
+mod keys;
 
 const NO_FILES: fn(&Path) -> io::Result<Zeroizing<Vec<u8>>> = |_| Err(io::ErrorKind::NotFound.into());
 
@@ -48,7 +49,9 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(settings.listen, Listen::EveryInterface { port: 8200 });
     assert_eq!(settings.tls, None);
     assert_eq!(settings.storage, Storage { state_file: "vault.redb".into() });
+    assert_eq!(settings.keys.retries_max, 5);
     assert_eq!(settings.keys.data_key_cache_ttl.get(), 300);
+    assert_eq!(settings.keys.data_key_cache_outage_ttl.get(), 0);
     assert!(settings.access.readers.is_empty());
     assert_eq!(settings.access.proxies, ProxyTrust::Nobody);
     assert_eq!(settings.access.read_auth, ReadAuth::None);
@@ -57,19 +60,13 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!((lockout.failures_max, lockout.window.get(), lockout.lockout.get()), (5, 300, 900));
     assert_eq!(settings.audit, AuditConfig::at("./audit/audit.jsonl"));
     assert_eq!(settings.workers.rotation_poll.get(), 15);
+    let rewrap = settings.workers.rewrap;
+    assert_eq!((rewrap.enabled, rewrap.poll.get(), rewrap.versions_per_sec_max), (false, 86_400, Some(10)));
     assert_eq!((settings.node.id, settings.node.peers.len()), (1, 0));
     assert_eq!(settings.node.read_consistency, Consistency::Local);
     assert_eq!(settings.node.pretended_feature_level, None);
     assert!(settings.peer_security.is_none());
     assert_eq!(settings.log, Log { filter: "info,openraft=warn".into(), format: LogFormat::Text });
-}
-
-#[test]
-fn aws_is_refused_with_the_way_out_whether_asked_for_or_not() {
-    let way_out = "VAULT_KMS_MODE: aws, the default, is not in this version; set VAULT_KMS_MODE=local";
-    assert_eq!(refusals(&[("VAULT_KMS_MODE", "aws")]), [way_out]);
-    let unset = Settings::from_env(std::iter::empty(), NO_FILES).err().unwrap();
-    assert_eq!(unset[0].to_string(), way_out);
 }
 
 #[test]
@@ -80,11 +77,13 @@ fn all_errors_are_reported_at_once_in_the_order_of_the_table() {
         ("VAULT_ALLOWED_IPS", "10.0.0.0/8, 10.0.0.300"),
         ("VAULT_BOOTSTRAP_TOKEN", ""),
         ("VAULT_LOCAL_MASTER_KEY", "c2hvcnQ="),
+        ("VAULT_KMS_MAX_RETRIES", "-1"),
     ];
     assert_eq!(
         refusals(&vars),
         [
             "VAULT_API_PORT: \"65536\" is not a whole number from 0 to 65535",
+            "VAULT_KMS_MAX_RETRIES: \"-1\" is not a whole number from 0 to 100",
             "VAULT_LOCAL_MASTER_KEY: must be the base64 of 32 bytes, but is that of 5",
             "VAULT_ALLOWED_IPS: \"10.0.0.300\" is neither an IP address nor a network in CIDR notation",
             "VAULT_BOOTSTRAP_TOKEN: is empty; give it a value or unset it",
@@ -307,15 +306,6 @@ fn secret_files_are_read_up_to_their_limit() {
     assert_eq!(read_secret_file(&path).unwrap().len(), SECRET_FILE_BYTES_MAX);
     std::fs::write(&path, vec![b'x'; SECRET_FILE_BYTES_MAX + 1]).unwrap();
     assert_eq!(read_secret_file(&path).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-}
-
-#[test]
-fn a_missing_master_key_is_warned_of_loudly() {
-    assert!(warnings(&[]).contains(&Warning::EphemeralMasterKey));
-    let (settings, warnings) = read(&[("VAULT_LOCAL_MASTER_KEY", MASTER_KEY)]);
-    assert!(!warnings.contains(&Warning::EphemeralMasterKey));
-    let KmsMode::Local { master_key } = settings.keys.mode;
-    assert!(master_key.is_some());
 }
 
 #[test]

@@ -132,7 +132,8 @@ impl World {
         let disk = Arc::new(Disk { present: Mutex::default(), kept: Mutex::default() });
         let entropy = Arc::new(OsEntropy);
         // The keys are cached, so that a key in memory is no way round what the disk must not do.
-        let cache = CacheConfig { ttl: Duration::from_secs(300), entries_max: 1_000 };
+        let ttl = Duration::from_secs(300);
+        let cache = CacheConfig { ttl, outage_ttl: Duration::ZERO, entries_max: 1_000 };
         let keys = Arc::new(CachedKeys::new(LocalProvider::ephemeral(entropy.clone()), cache));
         let replica = Arc::new(Replica::new(disk.clone(), SetClock::new()));
         let secrets = Secrets::new(replica, Arc::new(Sealing::new(keys, entropy)));
@@ -252,6 +253,7 @@ fn admin(action: Action, name: &str) -> SecretPermit {
         is_admin: true,
         rules: Vec::new(),
         created_at: Timestamp::EPOCH,
+        mac: None,
     };
     let principal = Principal { token: TokenName::parse("tester").unwrap(), role };
     principal.authorize(action, &SecretName::parse(name).unwrap()).unwrap()

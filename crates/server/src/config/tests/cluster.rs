@@ -1,5 +1,7 @@
 //! What the environment may say of the other nodes.
 
+use hyperion_vault_core::state::FEATURE_LEVEL;
+
 use super::*;
 
 const THREE: (&str, &str) = ("VAULT_PEERS", "1=10.0.0.1:8300, 2=vault-2:8300,3=[fd00::3]:8300");
@@ -60,6 +62,28 @@ fn several_nodes_without_anything_to_know_each_other_by_do_not_start() {
                   VAULT_RAFT_TLS_CERT, VAULT_RAFT_TLS_KEY and VAULT_RAFT_TLS_CA; or VAULT_RAFT_TLS=off where the \
                   network keeps everybody else out";
     assert_eq!(refusals(&[THREE]), [reason]);
+}
+
+#[test]
+fn with_aws_kms_nothing_is_derived_from_a_local_master_key() {
+    let aws = [THREE, ("VAULT_KMS_MODE", "aws"), ("VAULT_KMS_KEY_ID", "alias/vault")];
+    let reason = "VAULT_CLUSTER_SECRET: not set, but several nodes need something to know each other by: set it, the \
+                  same on every node; or VAULT_RAFT_TLS_CERT, VAULT_RAFT_TLS_KEY and VAULT_RAFT_TLS_CA; or \
+                  VAULT_RAFT_TLS=off where the network keeps everybody else out";
+    assert_eq!(refusals(&aws), [reason]);
+    assert_eq!(refusals(&[&aws[..], &[KEY]].concat()), [reason]);
+    let security = |more: &[_]| settings(&[&aws, more].concat()).peer_security.unwrap();
+    assert!(matches!(security(&[SECRET]), PeerSecurity::Secret(_)));
+    assert!(matches!(security(&FILES), PeerSecurity::Files(_)));
+    assert!(matches!(security(&[("VAULT_RAFT_TLS", "off")]), PeerSecurity::Plain));
+}
+
+#[test]
+fn nodes_that_know_each_other_by_the_master_key_are_warned_when_it_changes() {
+    let previous = ("VAULT_LOCAL_PREVIOUS_KEYS", "BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=");
+    let warned = |vars: &[_]| warnings(vars).contains(&Warning::NodesKnowTheOldKey);
+    assert!(warned(&[THREE, KEY, previous]));
+    assert!(!warned(&[THREE, KEY]) && !warned(&[KEY, previous]) && !warned(&[THREE, KEY, previous, SECRET]));
 }
 
 #[test]
@@ -143,5 +167,5 @@ fn reads_are_as_current_as_the_setting_says() {
 fn a_debug_build_can_stand_for_an_earlier_one() {
     let name = "HYPERION_VAULT_PRETEND_FEATURE_LEVEL";
     assert_eq!(settings(&[(name, "1")]).node.pretended_feature_level, Some(1));
-    assert_eq!(refusals(&[(name, "9")]), [format!("{name}: is not a number from 1 to 2")]);
+    assert_eq!(refusals(&[(name, "9")]), [format!("{name}: is not a number from 1 to {FEATURE_LEVEL}")]);
 }
