@@ -16,6 +16,9 @@ const RETRY_AFTER: Seconds = Seconds::new(1);
 /// The one failure after which the change may come to be made after all.
 const CHANGE_UNCONFIRMED: &str = "the cluster can't take a change now";
 
+/// All that a caller learns of key management.
+const KEYS_UNAVAILABLE: &str = "key management unavailable";
+
 /// Why an operation didn't do what was asked. Messages are for the caller and never hold what was submitted;
 /// what only the log may say stands in `detail`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +41,9 @@ pub enum Failure {
     Behind { applied: u64 },
     #[error("{message}")]
     Unavailable { message: Cow<'static, str>, retry_after: Seconds, detail: String },
+    /// Key management says no, and will until its operator mends that: there is no telling when to come back.
+    #[error("{KEYS_UNAVAILABLE}")]
+    Misconfigured { detail: String },
     #[error("internal error")]
     Internal { detail: String },
 }
@@ -53,11 +59,19 @@ impl Failure {
         Failure::Internal { detail: detail.to_string() }
     }
 
+    /// Whether it is this node or what it relies on that can't do it now, and no word about what was asked.
+    #[must_use]
+    pub fn is_unavailability(&self) -> bool {
+        matches!(self, Failure::Unavailable { .. } | Failure::Misconfigured { .. })
+    }
+
     /// What only the log may say.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Failure::Unavailable { detail, .. } | Failure::Internal { detail } => Some(detail),
+            Failure::Unavailable { detail, .. }
+            | Failure::Misconfigured { detail }
+            | Failure::Internal { detail } => Some(detail),
             Failure::Unauthenticated { detail } => Some(detail),
             _ => None,
         }
@@ -119,9 +133,8 @@ impl From<AuditUnavailable> for Failure {
 impl From<KmsError> for Failure {
     fn from(error: KmsError) -> Failure {
         match error {
-            KmsError::Unavailable { .. } | KmsError::Misconfigured { .. } => {
-                Failure::unavailable("key management unavailable", error)
-            }
+            KmsError::Unavailable { .. } => Failure::unavailable(KEYS_UNAVAILABLE, error),
+            KmsError::Misconfigured { .. } => Failure::Misconfigured { detail: error.to_string() },
             KmsError::Tampered { .. } => Failure::internal(error),
         }
     }

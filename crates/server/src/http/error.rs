@@ -80,17 +80,27 @@ impl Refused {
     /// The answer. What only the log may say goes there.
     pub(super) fn into_response(self, request_id: &str) -> Response {
         let (status, message) = (self.status(), self.message());
-        if status.is_server_error()
-            && let Refused::Failure(failure) = &self
-        {
-            let detail = failure.detail().unwrap_or_default();
-            tracing::error!(request_id, status = status.as_u16(), message, detail, "request failed");
-        }
+        self.log(status, &message, request_id);
         let mut response = answer::json(status, &ErrorBody { error: message });
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+
+    fn log(&self, status: StatusCode, message: &str, request_id: &str) {
+        let Refused::Failure(failure) = self else { return };
+        let (status_code, detail) = (status.as_u16(), failure.detail().unwrap_or_default());
+        match failure {
+            // What is wrong with key management is logged as such and now and then, not with each request.
+            Failure::Misconfigured { .. } => {
+                tracing::debug!(request_id, status = status_code, message, detail, "request failed");
+            }
+            _ if status.is_server_error() => {
+                tracing::error!(request_id, status = status_code, message, detail, "request failed");
+            }
+            _ => {}
+        }
     }
 }
 
@@ -109,7 +119,44 @@ fn failure_status(failure: &Failure) -> StatusCode {
         Failure::NotFound(_) => StatusCode::NOT_FOUND,
         Failure::Conflict(_) => StatusCode::CONFLICT,
         Failure::Precondition { .. } | Failure::Behind { .. } => StatusCode::PRECONDITION_FAILED,
-        Failure::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Unavailable { .. } | Failure::Misconfigured { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use hyperion_vault_kms::{KmsError, Outage};
+
+    use super::*;
+
+    const REQUEST_ID: &str = "0123456789abcdef";
+
+    async fn answer(error: KmsError) -> (StatusCode, Option<HeaderValue>, String) {
+        let response = Refused::from(error).into_response(REQUEST_ID);
+        let (head, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, 1_024).await.unwrap();
+        (head.status, head.headers.get(RETRY_AFTER).cloned(), String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_key_management_is_told_by_what_a_caller_can_do_about_it() {
+        let detail = || "AccessDeniedException for arn:aws:kms:eu-central-1:111122223333:key/k".to_owned();
+        let unavailable = r#"{"error":"key management unavailable"}"#.to_owned();
+        for outage in
+            [Outage::Throttled, Outage::TimedOut, Outage::Unreachable, Outage::Faulty, Outage::CircuitOpen]
+        {
+            let (status, retry_after, body) =
+                answer(KmsError::Unavailable { outage, detail: detail() }).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{outage}");
+            assert_eq!(retry_after, Some(HeaderValue::from_static("1")), "{outage}");
+            assert_eq!(body, unavailable);
+        }
+        let misconfigured = answer(KmsError::Misconfigured { detail: detail() }).await;
+        assert_eq!(misconfigured, (StatusCode::SERVICE_UNAVAILABLE, None, unavailable));
+        let tampered = answer(KmsError::Tampered { detail: detail() }).await;
+        let internal = r#"{"error":"internal error"}"#.to_owned();
+        assert_eq!(tampered, (StatusCode::INTERNAL_SERVER_ERROR, None, internal));
     }
 }

@@ -113,8 +113,7 @@ impl Rotation {
         let Err(failure) = done else { return self.backoff.succeeded(&due.name) };
         tracing::error!(secret = %due.name, detail = failure.detail(), "scheduled rotation failed: {failure}");
         self.backoff.failed(&due.name, now);
-        let unavailable = matches!(failure, Failure::Unavailable { .. });
-        let outcome = if unavailable { Outcome::Unavailable } else { Outcome::Error };
+        let outcome = if failure.is_unavailability() { Outcome::Unavailable } else { Outcome::Error };
         if let Err(error) = trail.finish(End { status: None, outcome }).await {
             tracing::error!("rotation: {error}");
         }
