@@ -36,6 +36,6 @@ impl Readiness {
         if let Some(fault) = self.key_fault.get() {
             return Err(fault.clone());
         }
-        self.sealing.health().await.map_err(|failure| failure.to_string())
+        self.sealing.health().await.map_err(|error| error.to_string())
     }
 }

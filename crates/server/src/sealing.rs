@@ -3,17 +3,18 @@
 
 use std::sync::Arc;
 
-use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::ports::Entropy;
 use hyperion_vault_core::secret::{SealedVersion, Secret, SecretId, VersionNumber};
+use hyperion_vault_core::state::table::rewrap;
 use hyperion_vault_crypto::{
     AssociatedData, EncryptionContext, GENERATED_RANDOM_BYTES, Material, NONCE_BYTES, Plaintext,
     generated_value, open, seal,
 };
-use hyperion_vault_kms::{KeyProvider, WrappedDataKey};
+use hyperion_vault_kms::{KeyProvider, KmsError, WrappedDataKey};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::ports::View;
 
 /// Seals and opens, and makes the random bytes that either needs.
 pub struct Sealing {
@@ -43,24 +44,28 @@ impl Sealing {
         generated_value(&random)
     }
 
-    /// Seals `material` as `version` of the secret, under a data key of its own.
+    /// Seals `material` for `place`, under a data key of its own. `view` tells which rotation of the master key is
+    /// known.
     ///
     /// # Errors
     /// [`Failure`] when key management can't make a data key.
     pub async fn seal(
         &self,
-        name: &SecretName,
-        id: &SecretId,
-        version: VersionNumber,
+        view: &View,
+        place: &AssociatedData<'_>,
         material: &Material,
     ) -> Result<SealedVersion, Failure> {
+        // What is known before the data key is made is older than the wrap. What is learnt afterwards need not be.
+        let known = rewrap::get(&**view)?.map(|rewrap| rewrap.target);
         let plaintext = material.encode().map_err(Failure::internal)?;
-        let data_key = self.keys.generate_data_key(&EncryptionContext::for_version(name, version)).await?;
+        let context = EncryptionContext::for_version(place.name, place.version);
+        let data_key = self.keys.generate_data_key(&context).await?;
         let mut nonce = [0; NONCE_BYTES];
         self.entropy.fill(&mut nonce);
-        let place = AssociatedData { secret_id: id, name, version };
-        let sealed = seal(data_key.plaintext, nonce, &place, &plaintext).map_err(Failure::internal)?;
-        Ok(sealed.with_wrapped_key(data_key.wrapped.key_id, data_key.wrapped.bytes))
+        let sealed = seal(data_key.plaintext, nonce, place, &plaintext).map_err(Failure::internal)?;
+        let sealed = sealed.with_wrapped_key(data_key.wrapped.key_id, data_key.wrapped.bytes);
+        let known = known.filter(|known| known.kms_key_id == sealed.kms_key_id);
+        Ok(SealedVersion { wrapped_rotation_at: known.and_then(|known| known.rotation_at), ..sealed })
     }
 
     /// Opens what was sealed as `version` of the secret.
@@ -90,9 +95,9 @@ impl Sealing {
     /// Whether key management can be used now.
     ///
     /// # Errors
-    /// [`Failure`] says why not.
-    pub async fn health(&self) -> Result<(), Failure> {
-        Ok(self.keys.health().await?)
+    /// [`KmsError`] says why not.
+    pub async fn health(&self) -> Result<(), KmsError> {
+        self.keys.health().await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod input;
+mod key_wait;
 mod read;
 mod rotate;
 

@@ -6,8 +6,10 @@ use hyperion_vault_core::secret::{SealedVersion, Secret, VersionNumber};
 use hyperion_vault_core::state::command::{CreateSecret, DeleteSecret, UpdateSecret};
 use hyperion_vault_core::state::table::secrets;
 use hyperion_vault_core::state::{Command, Effect, Refusal, StateFault};
+use hyperion_vault_crypto::AssociatedData;
 use tokio::time::Instant;
 
+use super::key_wait::KeyWait;
 use super::{CHANGE_RETRIED_FOR, NewMaterial, NewSecret, Opened, SecretChange, Secrets};
 use crate::failure::Failure;
 use crate::ports::View;
@@ -25,11 +27,13 @@ impl Secrets {
         trail: &mut Trail,
     ) -> Result<Opened, Failure> {
         let name = permit.name_for(Action::Create)?;
-        let _lock = self.replica.lock_name(name).await;
+        let wait = KeyWait::begin();
+        let _lock = wait.lock(&self.replica, name).await?;
         self.replica.consult(|view| untaken(view, name)).await??;
         let material = new.material.complete(new.kind, || self.sealing.generate())?;
         let id = self.sealing.new_id();
-        let sealed = self.sealing.seal(name, &id, VersionNumber::FIRST, &material).await?;
+        let place = AssociatedData { secret_id: &id, name, version: VersionNumber::FIRST };
+        let sealed = wait.of(self.sealing.seal(&self.replica.view(), &place, &material)).await?;
         let command = Command::CreateSecret(CreateSecret {
             name: name.clone(),
             id,
@@ -56,12 +60,13 @@ impl Secrets {
         trail: &mut Trail,
     ) -> Result<Secret, Failure> {
         let name = permit.name_for(Action::Update)?;
-        let _lock = self.replica.lock_name(name).await;
+        let wait = KeyWait::begin();
+        let _lock = wait.lock(&self.replica, name).await?;
         let give_up_at = Instant::now() + CHANGE_RETRIED_FOR;
         while Instant::now() < give_up_at {
             let (view, secret) = self.replica.consult(|view| changeable(view, name, &change)).await??;
             let sealed = match &change.material {
-                Some(material) => Some(self.seal_next(&view, &secret, material).await?),
+                Some(material) => Some(wait.of(self.seal_next(&view, &secret, material)).await?),
                 None => None,
             };
             match self.replica.change(update_command(&secret, &change, sealed), trail).await {
@@ -96,8 +101,13 @@ impl Secrets {
             false => None,
         };
         let material = material.carry_over(current.as_ref())?;
-        self.sealing.seal(&secret.name, &secret.id, secret.current.next(), &material).await
+        self.sealing.seal(view, &next_place(secret), &material).await
     }
+}
+
+/// What the secret's next version is sealed as.
+pub(super) fn next_place(secret: &Secret) -> AssociatedData<'_> {
+    AssociatedData { secret_id: &secret.id, name: &secret.name, version: secret.current.next() }
 }
 
 fn untaken(view: &View, name: &SecretName) -> Result<Result<(), Refusal>, StateFault> {

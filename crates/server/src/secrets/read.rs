@@ -1,5 +1,6 @@
 //! Reading, verifying and listing secrets.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use hyperion_vault_core::limits::PAGE_ITEMS_MAX;
 use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::{Action, Principal, SecretPermit};
@@ -10,6 +11,7 @@ use hyperion_vault_core::state::table::{secrets, versions};
 use hyperion_vault_crypto::{Material, Plaintext};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::key_wait::{KeyWait, UNWRAPS_AT_ONCE};
 use super::{Opened, Secrets};
 use crate::failure::Failure;
 use crate::ports::View;
@@ -73,14 +75,13 @@ impl Secrets {
     /// [`Failure`] when one that exists can't be opened: a part of the answer would look like the whole.
     pub async fn read_batch(&self, permits: Vec<SecretPermit>) -> Result<Vec<Option<Opened>>, Failure> {
         let view = self.replica.view();
-        let mut opened = Vec::with_capacity(permits.len());
-        for permit in permits {
-            opened.push(match secrets::get(&*view, permit.name_for(Action::Read)?)? {
-                Some(secret) => Some(self.open_current(&view, &secret).await?),
-                None => None,
-            });
-        }
-        Ok(opened)
+        let found = permits.iter().map(|permit| Ok(secrets::get(&*view, permit.name_for(Action::Read)?)?));
+        let found = found.collect::<Result<Vec<_>, Failure>>()?;
+        let opened = stream::iter(found)
+            .map(|secret| self.open_current_if_any(&view, secret))
+            .buffered(UNWRAPS_AT_ONCE)
+            .try_collect();
+        KeyWait::begin().of(opened).await
     }
 
     /// Whether `value` is the value (or password) of a version that is current or in grace. Every such
@@ -94,17 +95,13 @@ impl Secrets {
             return Ok(Verdict::Invalid);
         };
         let now = self.replica.now(&view)?;
-        let mut verdict = Verdict::Invalid;
-        for (number, version) in versions::of_secret(&*view, &secret.name)? {
-            if expired(version.expires_at, now) {
-                continue;
-            }
-            let material = self.sealing.open(&secret, number, &version.sealed).await?;
-            if bool::from(matches(&material, value)) {
-                verdict = Verdict::Valid(number);
-            }
-        }
-        Ok(verdict)
+        let live = versions::of_secret(&*view, &secret.name)?;
+        let live = live.into_iter().filter(|(_, version)| !expired(version.expires_at, now));
+        let verdict = stream::iter(live)
+            .map(|(number, version)| self.matches(&secret, number, version, value))
+            .buffered(UNWRAPS_AT_ONCE)
+            .try_fold(Verdict::Invalid, async |verdict, next| Ok(next.unwrap_or(verdict)));
+        KeyWait::begin().of(verdict).await
     }
 
     /// The versions that have not expired, oldest first, and which is current.
@@ -174,6 +171,29 @@ impl Secrets {
             return Err(Failure::internal(format!("secret {}: current version is superseded", secret.name)));
         }
         self.open_version(secret.clone(), secret.current, &version).await
+    }
+
+    async fn open_current_if_any(
+        &self,
+        view: &View,
+        secret: Option<Secret>,
+    ) -> Result<Option<Opened>, Failure> {
+        match secret {
+            Some(secret) => Ok(Some(self.open_current(view, &secret).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// `None`: it doesn't.
+    async fn matches(
+        &self,
+        secret: &Secret,
+        number: VersionNumber,
+        version: Version,
+        value: &Plaintext,
+    ) -> Result<Option<Verdict>, Failure> {
+        let material = self.sealing.open(secret, number, &version.sealed).await?;
+        Ok(bool::from(matches(&material, value)).then_some(Verdict::Valid(number)))
     }
 
     async fn open_version(

@@ -2,7 +2,7 @@
 
 use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::{Action, SecretPermit};
-use hyperion_vault_core::secret::{Secret, SecretFormat, SecretKind};
+use hyperion_vault_core::secret::{SealedVersion, Secret, SecretFormat, SecretKind};
 use hyperion_vault_core::state::command::RotateSecret;
 use hyperion_vault_core::state::table::secrets;
 use hyperion_vault_core::state::{Command, Refusal, StateFault};
@@ -10,7 +10,8 @@ use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_crypto::Material;
 use tokio::time::Instant;
 
-use super::change::changed_secret;
+use super::change::{changed_secret, next_place};
+use super::key_wait::KeyWait;
 use super::{CHANGE_RETRIED_FOR, Opened, Secrets};
 use crate::failure::Failure;
 use crate::ports::View;
@@ -23,11 +24,12 @@ impl Secrets {
     /// [`Failure::Invalid`] for a manual secret.
     pub async fn rotate(&self, permit: SecretPermit, trail: &mut Trail) -> Result<Opened, Failure> {
         let name = permit.name_for(Action::Rotate)?;
-        let _lock = self.replica.lock_name(name).await;
+        let wait = KeyWait::begin();
+        let _lock = wait.lock(&self.replica, name).await?;
         let give_up_at = Instant::now() + CHANGE_RETRIED_FOR;
         while Instant::now() < give_up_at {
             let (view, secret) = self.replica.consult(|view| rotatable(view, name)).await??;
-            if let Some(rotated) = self.rotate_once(&view, secret, trail).await? {
+            if let Some(rotated) = self.rotate_once(&view, secret, wait, trail).await? {
                 return Ok(rotated);
             }
         }
@@ -46,11 +48,12 @@ impl Secrets {
         trail: &mut Trail,
     ) -> Result<(), Failure> {
         let name = permit.name_for(Action::Rotate)?;
-        let _lock = self.replica.lock_name(name).await;
+        let wait = KeyWait::begin();
+        let _lock = wait.lock(&self.replica, name).await?;
         let view = self.replica.view();
         match secrets::get(&*view, name)? {
             Some(secret) if secret.next_rotation_at == Some(due_at) => {
-                self.rotate_once(&view, secret, trail).await.map(|_| ())
+                self.rotate_once(&view, secret, wait, trail).await.map(|_| ())
             }
             _ => Ok(()),
         }
@@ -61,11 +64,10 @@ impl Secrets {
         &self,
         view: &View,
         secret: Secret,
+        wait: KeyWait,
         trail: &mut Trail,
     ) -> Result<Option<Opened>, Failure> {
-        let material = self.rotated_material(view, &secret).await?;
-        let next = secret.current.next();
-        let sealed = self.sealing.seal(&secret.name, &secret.id, next, &material).await?;
+        let (material, sealed) = wait.of(self.seal_rotated(view, &secret)).await?;
         let command = Command::RotateSecret(RotateSecret {
             name: secret.name,
             id: secret.id,
@@ -80,6 +82,12 @@ impl Secrets {
             Err(failure) if failure.is_race() => Ok(None),
             Err(other) => Err(other.into()),
         }
+    }
+
+    async fn seal_rotated(&self, view: &View, secret: &Secret) -> Result<(Material, SealedVersion), Failure> {
+        let material = self.rotated_material(view, secret).await?;
+        let sealed = self.sealing.seal(view, &next_place(secret), &material).await?;
+        Ok((material, sealed))
     }
 
     async fn rotated_material(&self, view: &View, secret: &Secret) -> Result<Material, Failure> {

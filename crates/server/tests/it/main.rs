@@ -11,5 +11,8 @@ mod audit_tamper;
 mod behind;
 mod connection;
 mod hardening;
+mod slow_keys;
 mod supervisor;
 mod tamper;
+mod vault_fixture;
+mod wrap_stamps;
