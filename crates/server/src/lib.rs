@@ -21,6 +21,7 @@ pub mod replica;
 pub mod reported_keys;
 pub mod request_id;
 pub mod roles;
+mod said;
 pub mod sealing;
 pub mod secrets;
 pub mod telemetry;
