@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::ports::Clock;
 use hyperion_vault_core::state::table::meta;
+use hyperion_vault_core::state::table::rewrap::Pass;
 use hyperion_vault_core::state::{Command, Effect, Outcome, Refusal, StateFault, preview};
 use hyperion_vault_core::time::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -174,7 +175,7 @@ impl Replica {
     /// [`ChangeFailure`]. A refusal, foreseen or not, changed nothing.
     pub async fn change(&self, command: Command, trail: &mut Trail) -> Result<Effect, ChangeFailure> {
         let foreseen = self.consult(|view| self.foresee(&command, view)).await?;
-        note_version(&foreseen.map_err(ChangeFailure::Refused)?, trail);
+        note(&foreseen.map_err(ChangeFailure::Refused)?, trail);
         trail.record_before_change().await?;
         let schedules = schedules(&command);
         let outcome = self.consensus.propose(command).await?;
@@ -183,7 +184,7 @@ impl Replica {
         }
         match outcome {
             Outcome::Applied(effect) => {
-                note_version(&effect, trail);
+                note(&effect, trail);
                 Ok(effect)
             }
             Outcome::Refused(refusal) => Err(ChangeFailure::Refused(refusal)),
@@ -223,7 +224,7 @@ impl Replica {
         self.consensus.standing()?;
         self.prepared
             .get()
-            .ok_or_else(|| "making sure of the cluster's identity and its first admin".to_owned())?;
+            .ok_or_else(|| "making sure of the cluster's identity and its integrity key".to_owned())?;
         Ok(())
     }
 
@@ -250,9 +251,13 @@ impl Replica {
     }
 }
 
-fn note_version(effect: &Effect, trail: &mut Trail) {
-    if let Effect::Secret(secret) = effect {
-        trail.version(secret.current.get());
+/// What the record says of an effect.
+fn note(effect: &Effect, trail: &mut Trail) {
+    match effect {
+        Effect::Secret(secret) => trail.version(secret.current.get()),
+        Effect::RewrapBegun { number } => trail.pass(&Pass { number: *number, ..Pass::default() }),
+        Effect::RewrapEnded(ended) => trail.pass(&ended.pass),
+        _ => {}
     }
 }
 

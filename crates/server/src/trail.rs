@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyperion_vault_core::name::SecretName;
+use hyperion_vault_core::state::table::rewrap::Pass;
 
-use crate::audit::{Action, Actor, AuditLog, AuditUnavailable, BatchSecret, Event, Outcome};
+use crate::audit::{Action, Actor, AuditLog, AuditUnavailable, BatchSecret, Event, Outcome, PassRecord};
 
 /// How an operation ended: the outcome and, for a request, the status of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,7 @@ impl Trail {
             name: None,
             secrets: Vec::new(),
             version: None,
+            pass: None,
             status: None,
             outcome: Outcome::Ok,
             detail: None,
@@ -83,6 +85,12 @@ impl Trail {
     /// The version that it is about.
     pub fn version(&mut self, version: u64) {
         self.event.version = Some(version);
+    }
+
+    /// The pass of re-wrapping that it begins or ends.
+    pub fn pass(&mut self, pass: &Pass) {
+        let Pass { number, scanned, rewrapped, failed } = *pass;
+        self.event.pass = Some(PassRecord { number, scanned, rewrapped, failed });
     }
 
     /// What the answer reveals of a batch: for each secret, in the order asked, the version or none.

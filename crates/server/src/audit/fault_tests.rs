@@ -133,6 +133,7 @@ fn event(name: String) -> Event {
         name: Some(name),
         secrets: Vec::new(),
         version: None,
+        pass: None,
         status: Some(200),
         outcome: Outcome::Ok,
         detail: None,

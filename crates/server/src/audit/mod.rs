@@ -48,5 +48,5 @@ pub use config::{AuditConfig, AuditSync, SEGMENT_BYTES_MAX_DEFAULT, SEGMENTS_MAX
 pub use error::{AuditOpenError, AuditUnavailable, LineFault, Step};
 pub use log::{Appended, AuditLog, AuditStats};
 pub use query::{PAGE_RECORDS_DEFAULT, PAGE_RECORDS_MAX, Page, Query, query};
-pub use record::{Actor, BatchSecret, Event, FORMAT_VERSION, Record};
+pub use record::{Actor, BatchSecret, Event, FORMAT_VERSION, PassRecord, Record};
 pub use verify::{Fault, Finding, Summary, verify};

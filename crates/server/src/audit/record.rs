@@ -55,6 +55,17 @@ pub struct BatchSecret<Name> {
     pub version: Option<u64>,
 }
 
+/// A pass of re-wrapping, and how far it had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassRecord {
+    /// Counts the passes of the cluster, from 1.
+    pub number: u64,
+    /// Versions that were looked at.
+    pub scanned: u64,
+    pub rewrapped: u64,
+    pub failed: u64,
+}
+
 /// What a caller of the log knows: everything but what the log itself adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -70,6 +81,8 @@ pub struct Event {
     pub secrets: Vec<BatchSecret<SecretName>>,
     /// Version of the secret; none for a batch.
     pub version: Option<u64>,
+    /// The pass of re-wrapping that it began or ended.
+    pub pass: Option<PassRecord>,
     /// HTTP status of the answer; none for what the vault does of itself.
     pub status: Option<u16>,
     pub outcome: Outcome,
@@ -99,6 +112,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<BatchSecret<String>>,
     pub version: Option<u64>,
+    /// Not on the line when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<PassRecord>,
     pub status: Option<u16>,
     pub outcome: Outcome,
     pub detail: Option<Cow<'static, str>>,
@@ -120,6 +136,7 @@ impl Record {
             name: event.name.map(cut),
             secrets: event.secrets.iter().map(listed).collect(),
             version: event.version,
+            pass: event.pass,
             status: event.status,
             outcome: event.outcome,
             detail: event.detail.map(Cow::Borrowed),
@@ -136,6 +153,7 @@ impl Record {
             name: None,
             secrets: Vec::new(),
             version: None,
+            pass: None,
             status: None,
             outcome: Outcome::Ok,
             detail: None,

@@ -61,6 +61,7 @@ pub(crate) fn read_of(name: &str) -> Event {
         name: Some(name.to_owned()),
         secrets: Vec::new(),
         version: Some(3),
+        pass: None,
         status: Some(200),
         outcome: Outcome::Ok,
         detail: None,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hyperion_vault_core::limits::{BATCH_NAMES_MAX, SECRET_NAME_BYTES_MAX};
 use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_server::audit::{
-    Action, Actor, Event, Hash, Head, LineFault, Outcome, Record, check, seal,
+    Action, Actor, Event, Hash, Head, LineFault, Outcome, PassRecord, Record, check, seal,
 };
 use proptest::prelude::*;
 
@@ -36,12 +36,24 @@ fn golden_records() -> Vec<Record> {
         ..read_of("db/password")
     };
     let batch = batch_read_of(&[("b1", Some(3)), ("missing", None), ("b1", Some(3))]);
+    let pass = PassRecord { number: 2, scanned: 5, rewrapped: 3, failed: 1 };
+    let ended = Event {
+        actor: Actor::System("rewrap"),
+        client: None,
+        action: Action::KmsRewrapEnd,
+        name: None,
+        version: None,
+        pass: Some(pass),
+        status: None,
+        ..read_of("")
+    };
     let at = |event, seq, ms| Record::of(event, seq, Timestamp::from_unix_ms(ms), 3);
     vec![
         at(read, 1, START_MS),
         at(refused, 2, START_MS + 7),
         at(expired, 3, u64::MAX),
         at(batch, 4, START_MS),
+        at(ended, 5, START_MS),
     ]
 }
 
