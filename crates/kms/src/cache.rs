@@ -16,11 +16,11 @@
 //! is wiped when dropped.
 //!
 //! **While the provider can't be reached** a key may live longer, by [`CacheConfig::outage_ttl`]. The provider is
-//! asked first, and the key answered with only if it says that it can't be reached; throttling isn't that. The keys
-//! that live on for it are wiped as soon as the provider is reachable again.
+//! asked first, and the key answered with only if it doesn't answer; being throttled is an answer. A key whose time
+//! is up is wiped once the provider was reached after that; while nobody else asks it, the cache does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +34,9 @@ use crate::provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, Outag
 
 /// Keeps this use of the hash apart from every other.
 const DOMAIN: &[u8] = b"hyperion-vault data key cache\0";
+
+/// How often the provider is asked at most whether it is there, for the sake of keys whose time is up.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How much is remembered, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,7 @@ pub struct CachedKeys<P> {
     ttl: Duration,
     /// Whether keys outlive `ttl` at all.
     bears_outages: bool,
+    contact: Contact,
     hits: AtomicU64,
     misses: AtomicU64,
     provider_calls: AtomicU64,
@@ -82,6 +86,7 @@ impl<P: KeyProvider> CachedKeys<P> {
             cache: (!off).then(|| build_cache(config)),
             ttl: config.ttl,
             bears_outages: !config.outage_ttl.is_zero(),
+            contact: Contact::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             provider_calls: AtomicU64::new(0),
@@ -102,14 +107,26 @@ impl<P: KeyProvider> CachedKeys<P> {
     /// is nothing to do, and a key outlives its time to live by no more than this interval.
     pub async fn evict_expired(&self) {
         let Some(cache) = &self.cache else { return };
-        if self.bears_outages && self.provider.is_reachable() {
-            let stale = cache.iter().filter(|(_, cached)| !cached.is_fresh(self.ttl));
-            let stale: Vec<_> = stale.map(|(fingerprint, _)| *fingerprint).collect();
-            for fingerprint in stale {
+        if self.bears_outages {
+            self.wipe_stale(cache).await;
+        }
+        cache.run_pending_tasks().await;
+    }
+
+    /// Whose time is up is kept only if the provider was not reached since.
+    async fn wipe_stale(&self, cache: &Cache<Fingerprint, Arc<CachedKey>>) {
+        let stale = cache.iter().filter(|(_, cached)| !cached.is_fresh(self.ttl));
+        let stale: Vec<_> = stale.map(|(print, cached)| (*print, cached.unwrapped_at + self.ttl)).collect();
+        let Some(latest) = stale.iter().map(|(_, since)| *since).max() else { return };
+        if !self.contact.reached_since(latest) && self.contact.may_be_probed() {
+            // Its end is noted, whichever it is.
+            let _ = self.generate_data_key(&EncryptionContext::for_probe()).await;
+        }
+        for (fingerprint, since) in stale {
+            if self.contact.reached_since(since) {
                 cache.invalidate(&fingerprint).await;
             }
         }
-        cache.run_pending_tasks().await;
     }
 
     async fn unwrap_through(
@@ -120,7 +137,9 @@ impl<P: KeyProvider> CachedKeys<P> {
     ) -> Result<DataKey, KmsError> {
         let fingerprint = fingerprint(wrapped, context);
         let found = cache.get(&fingerprint).await;
-        if let Some(key) = found.as_ref().filter(|cached| cached.is_fresh(self.ttl)).and_then(|c| c.copy()) {
+        if let Some(key) =
+            found.as_ref().filter(|cached| self.is_fresh(cached)).and_then(|cached| cached.copy())
+        {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(key);
         }
@@ -145,6 +164,11 @@ impl<P: KeyProvider> CachedKeys<P> {
         }
     }
 
+    /// Where no key outlives its time, the map itself lets none stay longer.
+    fn is_fresh(&self, cached: &CachedKey) -> bool {
+        !self.bears_outages || cached.is_fresh(self.ttl)
+    }
+
     /// Has a key that has outlived its time unwrapped anew, or answers with it where nobody can do that.
     async fn renew(
         &self,
@@ -155,7 +179,7 @@ impl<P: KeyProvider> CachedKeys<P> {
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
         let _alone = stale.renewing.lock().await;
-        let renewed = cache.get(&fingerprint).await.filter(|cached| cached.is_fresh(self.ttl));
+        let renewed = cache.get(&fingerprint).await.filter(|cached| self.is_fresh(cached));
         if let Some(key) = renewed.and_then(|cached| cached.copy()) {
             return Ok(key);
         }
@@ -176,14 +200,14 @@ impl<P: KeyProvider> CachedKeys<P> {
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
         self.provider_calls.fetch_add(1, Ordering::Relaxed);
-        self.provider.unwrap_data_key(wrapped, context).await
+        self.contact.note(self.provider.unwrap_data_key(wrapped, context).await)
     }
 }
 
 #[async_trait]
 impl<P: KeyProvider> KeyProvider for CachedKeys<P> {
     async fn generate_data_key(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, KmsError> {
-        self.provider.generate_data_key(context).await
+        self.contact.note(self.provider.generate_data_key(context).await)
     }
 
     async fn unwrap_data_key(
@@ -205,11 +229,11 @@ impl<P: KeyProvider> KeyProvider for CachedKeys<P> {
         wrapped: &WrappedDataKey,
         context: &EncryptionContext,
     ) -> Result<WrappedDataKey, KmsError> {
-        self.provider.rewrap_data_key(wrapped, context).await
+        self.contact.note(self.provider.rewrap_data_key(wrapped, context).await)
     }
 
     async fn current_key(&self) -> Result<CurrentKey, KmsError> {
-        self.provider.current_key().await
+        self.contact.note(self.provider.current_key().await)
     }
 
     async fn health(&self) -> Result<(), KmsError> {
@@ -227,6 +251,45 @@ fn build_cache(config: CacheConfig) -> Cache<Fingerprint, Arc<CachedKey>> {
         .time_to_live(config.ttl.saturating_add(config.outage_ttl).min(Duration::from_secs(PERIOD_MAX.get())))
         .eviction_listener(|_, evicted: Arc<CachedKey>, _| evicted.wipe())
         .build()
+}
+
+/// When the provider was last heard.
+#[derive(Default)]
+struct Contact(Mutex<LastContact>);
+
+#[derive(Default)]
+struct LastContact {
+    reached_at: Option<Instant>,
+    probed_at: Option<Instant>,
+}
+
+impl Contact {
+    /// Passes an answer on. Whatever it says, somebody said it, unless it tells that nobody did.
+    fn note<T>(&self, answered: Result<T, KmsError>) -> Result<T, KmsError> {
+        let silent = |outage: &Outage| *outage != Outage::Throttled;
+        if !matches!(&answered, Err(KmsError::Unavailable { outage, .. }) if silent(outage)) {
+            self.lock().reached_at = Some(Instant::now());
+        }
+        answered
+    }
+
+    fn reached_since(&self, since: Instant) -> bool {
+        self.lock().reached_at.is_some_and(|at| at >= since)
+    }
+
+    /// True once in an interval.
+    fn may_be_probed(&self) -> bool {
+        let mut last = self.lock();
+        let may = last.probed_at.is_none_or(|at| at.elapsed() >= PROBE_INTERVAL);
+        if may {
+            last.probed_at = Some(Instant::now());
+        }
+        may
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LastContact> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A data key in the cache, until it is wiped.

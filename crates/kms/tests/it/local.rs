@@ -101,3 +101,38 @@ fn what_is_not_base64_is_refused_without_being_repeated() {
         assert!(!parse_error(text).to_string().contains(text));
     }
 }
+
+/// Base64 of 32 bytes 0x04.
+const OTHER_KEY: &str = "BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=";
+
+#[tokio::test]
+async fn a_previous_key_opens_what_it_wrapped_and_wraps_nothing_new() {
+    let old = local_provider();
+    let made = old.generate_data_key(&context("a", 1)).await.unwrap();
+    let key = |text| parse_master_key(text).unwrap();
+    let both = LocalProvider::new(key(OTHER_KEY), vec![key(MASTER_KEY)], entropy());
+    let opened = both.unwrap_data_key(&made.wrapped, &context("a", 1)).await.unwrap();
+    assert_eq!(opened.expose(), made.plaintext.expose());
+    assert_ne!(both.key_id(), old.key_id());
+    assert_eq!(both.generate_data_key(&context("a", 1)).await.unwrap().wrapped.key_id, both.key_id());
+
+    let moved = both.rewrap_data_key(&made.wrapped, &context("a", 1)).await.unwrap();
+    assert_eq!(moved.key_id, both.current_key().await.unwrap().key_id);
+    let alone = LocalProvider::new(key(OTHER_KEY), vec![], entropy());
+    assert_eq!(
+        alone.unwrap_data_key(&moved, &context("a", 1)).await.unwrap().expose(),
+        made.plaintext.expose()
+    );
+    assert!(both.rewrap_data_key(&made.wrapped, &context("b", 1)).await.is_err(), "for its place alone");
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_told_from_an_altered_one() {
+    let made = local_provider().generate_data_key(&context("a", 1)).await.unwrap();
+    let other = LocalProvider::new(parse_master_key(OTHER_KEY).unwrap(), vec![], entropy());
+    let error = other.unwrap_data_key(&made.wrapped, &context("a", 1)).await.err().unwrap();
+    let KmsError::Misconfigured { detail } = &error else { panic!("{error}") };
+    for part in [made.wrapped.key_id.as_str(), other.key_id(), "VAULT_LOCAL_PREVIOUS_KEYS"] {
+        assert!(detail.contains(part), "{detail}");
+    }
+}

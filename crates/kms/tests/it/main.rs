@@ -4,6 +4,10 @@
 
 mod aws_emulator;
 mod cache;
+mod check;
 mod emulator;
 mod fixture;
 mod local;
+mod outage;
+mod resilient;
+mod scripted;
