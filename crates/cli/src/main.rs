@@ -1,6 +1,7 @@
 //! `hyperion-vault`: the words on the terminal.
 
 mod cluster;
+mod kms;
 mod server;
 
 use std::process::ExitCode;
@@ -21,15 +22,18 @@ enum Command {
     Server(server::ServerArgs),
     /// Repair a cluster
     Cluster(cluster::ClusterArgs),
+    /// Key management
+    Kms(kms::KmsArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Server(args) => server::run(&args),
-        Command::Cluster(args) => cluster::run(&args),
+        Command::Server(args) => server::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Cluster(args) => cluster::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Kms(args) => kms::run(&args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             server::complain(&format!("{error:#}"));
             ExitCode::FAILURE

@@ -58,7 +58,7 @@ fn prepare_dev(args: &ServerArgs) -> anyhow::Result<DevVault> {
         .with_context(|| format!("data directory {}", args.data_dir.display()))
 }
 
-fn read_settings(dev: Option<&DevVault>) -> anyhow::Result<(Settings, Vec<Warning>)> {
+pub(crate) fn read_settings(dev: Option<&DevVault>) -> anyhow::Result<(Settings, Vec<Warning>)> {
     let read = match dev {
         Some(dev) => Settings::from_env(dev.vars.iter().cloned(), read_secret_file),
         None => Settings::from_env(environment(), read_secret_file),
