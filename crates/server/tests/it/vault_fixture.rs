@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,7 +31,29 @@ use tempfile::TempDir;
 
 use crate::audit_fixture::{START_MS, SetClock, log_path, open};
 
+/// In real time; nobody holds it this long.
+const HOLD_MAX: Duration = Duration::from_secs(10);
+
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Keeps a held clock from leaping to the next timer while a record is written: the audit log answers from a thread
+/// that the clock knows nothing of.
+#[derive(Default)]
+struct Hold(Mutex<Vec<mpsc::Sender<()>>>);
+
+impl Hold {
+    /// From now on, until [`Hold::release`].
+    fn take(&self) {
+        let (release, released) = mpsc::channel::<()>();
+        // Held time doesn't leap while something blocks.
+        tokio::task::spawn_blocking(move || released.recv_timeout(HOLD_MAX));
+        self.0.lock().unwrap().push(release);
+    }
+
+    fn release(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
 
 /// A provider that does as it is told.
 pub(crate) struct Told {
@@ -42,11 +64,13 @@ pub(crate) struct Told {
     under_way: AtomicUsize,
     pub(crate) under_way_most: AtomicUsize,
     says_no: Mutex<Option<KmsError>>,
+    until_proposed: Arc<Hold>,
 }
 
 impl Told {
-    fn new() -> Told {
+    fn new(until_proposed: Arc<Hold>) -> Told {
         Told {
+            until_proposed,
             provider: LocalProvider::ephemeral(Arc::new(OsEntropy)),
             unwrap_takes: Mutex::new(Box::new(|_| Duration::ZERO)),
             generate_takes_ms: AtomicU64::new(0),
@@ -80,6 +104,7 @@ impl KeyProvider for Told {
     async fn generate_data_key(&self, context: &EncryptionContext) -> Result<GeneratedDataKey, KmsError> {
         tokio::time::sleep(Duration::from_millis(self.generate_takes_ms.load(Ordering::Relaxed))).await;
         self.answer()?;
+        self.until_proposed.take();
         self.provider.generate_data_key(context).await
     }
 
@@ -117,17 +142,21 @@ impl KeyProvider for Told {
 
 /// A cluster of one whose log is this map.
 #[derive(Default)]
-struct Alone(Mutex<Arc<Table>>);
+struct Alone {
+    rows: Mutex<Arc<Table>>,
+    until_proposed: Arc<Hold>,
+}
 
 #[async_trait]
 impl Consensus for Alone {
     fn view(&self) -> View {
-        Arc::clone(&*self.0.lock().unwrap()) as View
+        Arc::clone(&*self.rows.lock().unwrap()) as View
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, ProposeFailure> {
         let proposal = Proposal { stamp: Timestamp::from_unix_ms(START_MS), command, origin: None };
-        let mut rows = self.0.lock().unwrap();
+        self.until_proposed.release();
+        let mut rows = self.rows.lock().unwrap();
         let rows: &mut Table = Arc::make_mut(&mut rows);
         Ok(apply(&proposal, rows).unwrap())
     }
@@ -168,8 +197,8 @@ pub(crate) struct Vault {
 impl Vault {
     pub(crate) fn new() -> Vault {
         let dir = TempDir::new().unwrap();
-        let keys = Arc::new(Told::new());
         let cluster = Arc::new(Alone::default());
+        let keys = Arc::new(Told::new(Arc::clone(&cluster.until_proposed)));
         let replica = Arc::new(Replica::new(cluster.clone(), SetClock::new()));
         let sealing = Arc::new(Sealing::new(Arc::clone(&keys) as Arc<_>, Arc::new(OsEntropy)));
         Vault {
