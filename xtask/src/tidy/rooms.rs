@@ -29,7 +29,11 @@ const HOMES: &[Home] = &[
         advice: "storage is known to `raft` only: go through the rows of `core`",
     },
     Home {
-        says: |path| path.begins_with(&["hyperion_vault_raft", "Node"]) || path.holds("LocalProvider"),
+        says: |path| {
+            path.begins_with(&["hyperion_vault_raft", "Node"])
+                || path.holds("LocalProvider")
+                || path.holds("AwsProvider")
+        },
         rooms: &[
             "crates/server/src/app.rs",
             "crates/server/src/app/",
@@ -73,6 +77,11 @@ mod tests {
                 "use hyperion_vault_raft::{Node, View};",
                 "crates/server/src/app.rs",
                 "crates/server/src/roles.rs",
+            ),
+            (
+                "use hyperion_vault_kms::AwsProvider;",
+                "crates/server/src/app/keys.rs",
+                "crates/server/src/sealing.rs",
             ),
             (
                 "use hyperion_vault_kms::LocalProvider;",

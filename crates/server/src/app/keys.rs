@@ -63,3 +63,66 @@ pub(super) async fn sweep(keys: Arc<Keys>) {
         keys.provider().evict_expired().await;
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::ffi::OsString;
+
+    use hyperion_vault_kms::{EncryptionContext, KmsError};
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::telemetry::KmsMetrics;
+
+    const OLD_KEY: (&str, &str) = ("VAULT_LOCAL_MASTER_KEY", "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=");
+    const NEW_KEY: (&str, &str) = ("VAULT_LOCAL_MASTER_KEY", "BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=");
+
+    fn settings(vars: &[(&str, &str)]) -> config::Keys {
+        let local = [("VAULT_KMS_MODE", "local")];
+        // The first of two of the same name counts.
+        let vars =
+            vars.iter().chain(&local).map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        Settings::from_env(vars, no_files).unwrap_or_else(|errors| panic!("{errors:?}")).0.keys
+    }
+
+    fn chain(vars: &[(&str, &str)]) -> Keys {
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        provider_chain(&mut settings(vars), &entropy, Arc::new(KmsMetrics::default()))
+    }
+
+    #[tokio::test]
+    async fn a_changed_local_key_opens_what_the_former_wrapped_once_it_is_told_of_it() {
+        let context = EncryptionContext::for_probe();
+        let made = chain(&[OLD_KEY]).generate_data_key(&context).await.unwrap();
+        let told = chain(&[NEW_KEY, ("VAULT_LOCAL_PREVIOUS_KEYS", OLD_KEY.1)]);
+        let unwrapped = told.unwrap_data_key(&made.wrapped, &context).await.unwrap();
+        assert_eq!(unwrapped.expose(), made.plaintext.expose());
+        let rewrapped = told.rewrap_data_key(&made.wrapped, &context).await.unwrap();
+
+        let untold = chain(&[NEW_KEY]);
+        let refused = untold.unwrap_data_key(&made.wrapped, &context).await;
+        assert!(matches!(refused, Err(KmsError::Misconfigured { .. })));
+        assert!(untold.unwrap_data_key(&rewrapped, &context).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_cache_is_as_it_was_set() {
+        let context = EncryptionContext::for_probe();
+        for (ttl, hits) in [("300", 1), ("0", 0)] {
+            let keys = chain(&[OLD_KEY, ("VAULT_DEK_CACHE_TTL_SECS", ttl)]);
+            let made = keys.generate_data_key(&context).await.unwrap();
+            for _ in 0..2 {
+                keys.unwrap_data_key(&made.wrapped, &context).await.unwrap();
+            }
+            assert_eq!(keys.provider().stats().hits, hits, "{ttl}");
+        }
+    }
+
+    #[tokio::test]
+    async fn checking_tries_the_provider_that_is_set() {
+        let steps = check_keys(settings(&[OLD_KEY])).await;
+        assert!(steps.len() >= 4 && steps.iter().all(|step| step.result.is_ok()), "{steps:?}");
+    }
+}
