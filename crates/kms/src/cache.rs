@@ -178,20 +178,30 @@ impl<P: KeyProvider> CachedKeys<P> {
         wrapped: &WrappedDataKey,
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
-        let _alone = stale.renewing.lock().await;
+        let asked_at = Instant::now();
+        let mut failed = stale.renewing.lock().await;
         let renewed = cache.get(&fingerprint).await.filter(|cached| self.is_fresh(cached));
         if let Some(key) = renewed.and_then(|cached| cached.copy()) {
             return Ok(key);
         }
-        let answered = self.call_provider(wrapped, context).await;
-        match &answered {
-            Ok(key) => cache.insert(fingerprint, Arc::new(CachedKey::new(key))).await,
-            Err(KmsError::Unavailable { outage: Outage::Throttled, .. }) => {}
-            Err(KmsError::Unavailable { .. }) => return stale.copy().map_or(answered, Ok),
-            // A provider that says no is there to be asked.
-            Err(_) => cache.invalidate(&fingerprint).await,
+        // Whoever waited while another asked shares what that came to.
+        if let Some((_, error)) = failed.as_ref().filter(|(at, _)| *at >= asked_at) {
+            return stale.instead_of(error.clone());
         }
-        answered
+        match self.call_provider(wrapped, context).await {
+            Ok(key) => {
+                cache.insert(fingerprint, Arc::new(CachedKey::new(&key))).await;
+                Ok(key)
+            }
+            Err(error) => {
+                *failed = Some((Instant::now(), error.clone()));
+                if !matches!(error, KmsError::Unavailable { .. }) {
+                    // A provider that says no is there to be asked.
+                    cache.invalidate(&fingerprint).await;
+                }
+                stale.instead_of(error)
+            }
+        }
     }
 
     async fn call_provider(
@@ -253,6 +263,11 @@ fn build_cache(config: CacheConfig) -> Cache<Fingerprint, Arc<CachedKey>> {
         .build()
 }
 
+/// Whether it tells that the provider gave no answer. Being throttled is one.
+fn is_silence(error: &KmsError) -> bool {
+    matches!(error, KmsError::Unavailable { outage, .. } if *outage != Outage::Throttled)
+}
+
 /// When the provider was last heard.
 #[derive(Default)]
 struct Contact(Mutex<LastContact>);
@@ -266,8 +281,7 @@ struct LastContact {
 impl Contact {
     /// Passes an answer on. Whatever it says, somebody said it, unless it tells that nobody did.
     fn note<T>(&self, answered: Result<T, KmsError>) -> Result<T, KmsError> {
-        let silent = |outage: &Outage| *outage != Outage::Throttled;
-        if !matches!(&answered, Err(KmsError::Unavailable { outage, .. }) if silent(outage)) {
+        if !answered.as_ref().err().is_some_and(is_silence) {
             self.lock().reached_at = Some(Instant::now());
         }
         answered
@@ -296,8 +310,8 @@ impl Contact {
 struct CachedKey {
     key: Mutex<Option<DataKey>>,
     unwrapped_at: Instant,
-    /// Held by the one who has it unwrapped anew.
-    renewing: tokio::sync::Mutex<()>,
+    /// Held by the one who has it unwrapped anew: when that failed last, and why.
+    renewing: tokio::sync::Mutex<Option<(Instant, KmsError)>>,
 }
 
 impl CachedKey {
@@ -308,6 +322,12 @@ impl CachedKey {
 
     fn is_fresh(&self, ttl: Duration) -> bool {
         self.unwrapped_at.elapsed() < ttl
+    }
+
+    /// This key, past its time, if `error` says that nobody can be asked for it.
+    fn instead_of(&self, error: KmsError) -> Result<DataKey, KmsError> {
+        let key = if is_silence(&error) { self.copy() } else { None };
+        key.ok_or(error)
     }
 
     /// None once it is wiped.

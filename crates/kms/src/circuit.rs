@@ -74,13 +74,26 @@ impl Circuit {
     }
 }
 
+/// What the end of an attempt did to the circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turned {
+    Open,
+    Closed,
+}
+
 impl Leave<'_> {
-    pub(crate) fn ended(self, got: Got) {
+    pub(crate) fn ended(self, got: Got) -> Option<Turned> {
         let mut state = self.circuit.lock();
+        let was_open = state.open.is_some();
         match got {
             Got::Through => *state = State::default(),
             Got::Nowhere => state.failed(1, self.probe),
             Got::TimedOut => state.failed(TIMED_OUT_COUNTS, self.probe),
+        }
+        match (was_open, state.open.is_some()) {
+            (false, true) => Some(Turned::Open),
+            (true, false) => Some(Turned::Closed),
+            _ => None,
         }
     }
 }
@@ -158,6 +171,18 @@ mod tests {
         tokio::time::advance(PAUSE_MAX).await;
         end(&circuit, Got::Through);
         assert!(circuit.is_closed() && circuit.enter().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_tells_of_each_turn_once() {
+        let circuit = Circuit::default();
+        let turns: Vec<_> = (0..FAILURES_MAX).map(|_| circuit.enter().unwrap().ended(Got::Nowhere)).collect();
+        assert_eq!(turns, [None, None, None, None, Some(Turned::Open)]);
+        tokio::time::advance(PAUSE_FIRST).await;
+        assert_eq!(circuit.enter().unwrap().ended(Got::Nowhere), None, "still open");
+        tokio::time::advance(PAUSE_MAX).await;
+        assert_eq!(circuit.enter().unwrap().ended(Got::Through), Some(Turned::Closed));
+        assert_eq!(circuit.enter().unwrap().ended(Got::Through), None);
     }
 
     #[tokio::test(start_paused = true)]

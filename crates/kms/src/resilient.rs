@@ -5,17 +5,17 @@
 //! an altered key is an answer.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hyperion_vault_core::ports::Entropy;
 use hyperion_vault_crypto::{DataKey, EncryptionContext};
-use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::backoff;
-use crate::circuit::{Circuit, Got};
+use crate::circuit::{Circuit, Got, Leave, Turned};
 use crate::observe::{CallResult, KmsObserver, Operation};
 use crate::provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, Outage, WrappedDataKey};
 
@@ -24,6 +24,9 @@ pub const ATTEMPT_MAX: Duration = Duration::from_secs(2);
 /// Longest time of one call with all of its attempts. Two calls, the most that one request makes one after the
 /// other, leave a client less than ten seconds without an answer.
 pub const CALL_MAX: Duration = Duration::from_secs(4);
+/// Until when an attempt of a call may begin. What runs out of time then had at least a second, and says something
+/// about the provider rather than about the time that was left.
+const BEGIN_MAX: Duration = Duration::from_secs(3);
 /// Calls to the provider at once; more wait, within the time of their call.
 const CALLS_AT_ONCE_MAX: usize = 64;
 /// How long a round trip vouches for the provider.
@@ -45,6 +48,8 @@ pub struct ResilientKeys<P> {
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn KmsObserver>,
     circuit: Circuit,
+    /// What the circuit was last opened by.
+    opened_by: std::sync::Mutex<String>,
     places: Semaphore,
     /// The last round trip, when it ended and how.
     last_trip: Mutex<Option<(Instant, Result<(), KmsError>)>>,
@@ -64,11 +69,13 @@ impl<P: KeyProvider> ResilientKeys<P> {
             entropy,
             observer,
             circuit: Circuit::default(),
+            opened_by: std::sync::Mutex::default(),
             places: Semaphore::new(CALLS_AT_ONCE_MAX),
             last_trip: Mutex::new(None),
         }
     }
 
+    /// The first answer, or what the last attempt came to that time and number of retries allow.
     async fn call<T, Calling>(
         &self,
         operation: Operation,
@@ -78,52 +85,74 @@ impl<P: KeyProvider> ResilientKeys<P> {
         Calling: Future<Output = Result<T, KmsError>> + Send,
         T: Send,
     {
-        match timeout(CALL_MAX, self.attempts(operation, attempt)).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                let detail = format!("no answer within {} s", CALL_MAX.as_secs());
-                Err(KmsError::Unavailable { outage: Outage::TimedOut, detail })
+        let begun = Instant::now();
+        let mut failures = 0;
+        loop {
+            let answered = self.attempt(operation, begun, &attempt).await;
+            let Err(KmsError::Unavailable { outage, .. }) = &answered else { return answered };
+            failures += 1;
+            let again_at = Instant::now() + backoff::pause(*outage, failures, &*self.entropy);
+            let late = again_at > begun + BEGIN_MAX;
+            if late || failures > self.config.retries_max || !self.circuit.is_closed() {
+                return answered;
             }
+            sleep_until(again_at).await;
         }
     }
 
-    async fn attempts<T, Calling>(
+    /// One attempt of the call that was begun then.
+    async fn attempt<T, Calling>(
         &self,
         operation: Operation,
-        attempt: impl Fn() -> Calling + Send + Sync,
+        call_begun: Instant,
+        attempt: &(impl Fn() -> Calling + Send + Sync),
     ) -> Result<T, KmsError>
     where
         Calling: Future<Output = Result<T, KmsError>> + Send,
         T: Send,
     {
-        let mut failures = 0;
-        loop {
-            let answered = self.attempt(operation, attempt()).await;
-            let Err(KmsError::Unavailable { outage, .. }) = &answered else { return answered };
-            failures += 1;
-            if failures > self.config.retries_max || !self.circuit.is_closed() {
-                return answered;
+        let (_place, leave) = match self.enter(call_begun + BEGIN_MAX).await {
+            Ok(entered) => entered,
+            Err(turned_away) => {
+                let turned_away = Err(turned_away);
+                self.observer.called(operation, CallResult::of(&turned_away), Duration::ZERO);
+                return turned_away;
             }
-            sleep(backoff::pause(*outage, failures, &*self.entropy)).await;
+        };
+        let begun = Instant::now();
+        let until = (begun + ATTEMPT_MAX).min(call_begun + CALL_MAX);
+        let answered = timeout_at(until, attempt()).await;
+        let answered = answered.unwrap_or_else(|_| Err(timed_out(begun.elapsed())));
+        self.observer.called(operation, CallResult::of(&answered), begun.elapsed());
+        let turned = leave.ended(got(&answered));
+        self.report(turned, answered.as_ref().err());
+        answered
+    }
+
+    /// A place among the calls, by then, and the circuit's leave to make one.
+    async fn enter(&self, by: Instant) -> Result<(SemaphorePermit<'_>, Leave<'_>), KmsError> {
+        let Ok(Ok(place)) = timeout_at(by, self.places.acquire()).await else { return Err(crowded()) };
+        let leave = self.circuit.enter().ok_or_else(|| self.circuit_open())?;
+        Ok((place, leave))
+    }
+
+    fn report(&self, turned: Option<Turned>, error: Option<&KmsError>) {
+        match (turned, error) {
+            (Some(Turned::Closed), _) => tracing::info!("key management can be reached again"),
+            (Some(Turned::Open), Some(error)) => {
+                tracing::warn!("key management is not asked for a while: {error}");
+                *self.opened_by.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+            }
+            _ => {}
         }
     }
 
-    async fn attempt<T>(
-        &self,
-        operation: Operation,
-        calling: impl Future<Output = Result<T, KmsError>> + Send,
-    ) -> Result<T, KmsError> {
-        // A semaphore that nobody closes has a place in the end.
-        let _place = self.places.acquire().await;
-        let Some(leave) = self.circuit.enter() else {
-            self.observer.called(operation, CallResult::Unavailable(Outage::CircuitOpen), Duration::ZERO);
-            return Err(circuit_open());
-        };
-        let begun = Instant::now();
-        let answered = timeout(ATTEMPT_MAX, calling).await.unwrap_or_else(|_| Err(attempt_timed_out()));
-        leave.ended(got(&answered));
-        self.observer.called(operation, CallResult::of(&answered), begun.elapsed());
-        answered
+    fn circuit_open(&self) -> KmsError {
+        let why = self.opened_by.lock().unwrap_or_else(PoisonError::into_inner);
+        KmsError::Unavailable {
+            outage: Outage::CircuitOpen,
+            detail: format!("it is not asked for now, as {why}"),
+        }
     }
 
     async fn round_trip(&self) -> Result<(), KmsError> {
@@ -133,13 +162,14 @@ impl<P: KeyProvider> ResilientKeys<P> {
     }
 }
 
-fn circuit_open() -> KmsError {
-    let detail = "it could not be reached lately and is not asked for now".to_owned();
-    KmsError::Unavailable { outage: Outage::CircuitOpen, detail }
+/// It is this process that asks for too much.
+fn crowded() -> KmsError {
+    let detail = format!("{CALLS_AT_ONCE_MAX} calls at once left no place for this one");
+    KmsError::Unavailable { outage: Outage::Throttled, detail }
 }
 
-fn attempt_timed_out() -> KmsError {
-    let detail = format!("no answer within {} s", ATTEMPT_MAX.as_secs());
+fn timed_out(after: Duration) -> KmsError {
+    let detail = format!("no answer within {:.1} s", after.as_secs_f32());
     KmsError::Unavailable { outage: Outage::TimedOut, detail }
 }
 

@@ -23,6 +23,10 @@ struct Kept {
 impl Kept {
     /// A key that was read just now.
     async fn new(outage_ttl: Duration) -> Kept {
+        Kept::with(CacheConfig { ttl: TTL, outage_ttl, entries_max: 10 }).await
+    }
+
+    async fn with(config: CacheConfig) -> Kept {
         let provider = Arc::new(Scripted::new([], Ends::Well));
         let resilient = ResilientKeys::new(
             Arc::clone(&provider),
@@ -30,7 +34,7 @@ impl Kept {
             entropy(),
             Arc::new(Told::default()),
         );
-        let keys = CachedKeys::new(resilient, CacheConfig { ttl: TTL, outage_ttl, entries_max: 10 });
+        let keys = CachedKeys::new(resilient, config);
         let wrapped = keys.generate_data_key(&context("a", 1)).await.unwrap().wrapped;
         let kept = Kept { provider, keys, wrapped };
         kept.read().await.unwrap();
@@ -126,4 +130,47 @@ async fn many_who_find_a_key_past_its_time_ask_once() {
         assert_eq!(read, Ok(()));
     }
     assert_eq!(kept.provider.calls(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_find_a_key_past_its_time_share_a_failure_too() {
+    for (ends, served) in [
+        (outage(Outage::Throttled), false),
+        (outage(Outage::Unreachable), true),
+        (Ends::With(KmsError::Misconfigured { detail: "denied".to_owned() }), false),
+    ] {
+        let kept = Kept::new(OUTAGE_TTL).await;
+        kept.provider.end_from_now_on(ends);
+        kept.provider.take(Duration::from_millis(100));
+        tokio::time::sleep(TTL).await;
+        let before = kept.provider.calls();
+        for read in join_all((0..100).map(|_| kept.read())).await {
+            assert_eq!(read.is_ok(), served, "{read:?}");
+        }
+        assert_eq!(kept.provider.calls(), before + 1);
+    }
+}
+
+/// In real time, by which the map goes that holds the keys.
+#[tokio::test]
+async fn without_further_time_no_key_outlives_its_own() {
+    let ttl = Duration::from_millis(40);
+    for (outage_ttl, served) in [(Duration::ZERO, false), (Duration::from_secs(60), true)] {
+        let kept = Kept::with(CacheConfig { ttl, outage_ttl, entries_max: 10 }).await;
+        kept.provider.end_from_now_on(outage(Outage::Unreachable));
+        tokio::time::sleep(ttl * 2).await;
+        assert_eq!(kept.read().await.is_ok(), served, "{outage_ttl:?}");
+        assert_eq!(kept.entries().await, u64::from(served));
+    }
+}
+
+/// In real time too.
+#[tokio::test]
+async fn no_outage_makes_a_key_live_longer_than_both_times() {
+    let time = Duration::from_millis(40);
+    let kept = Kept::with(CacheConfig { ttl: time, outage_ttl: time, entries_max: 10 }).await;
+    kept.provider.end_from_now_on(outage(Outage::Unreachable));
+    tokio::time::sleep(time * 3).await;
+    assert!(kept.read().await.is_err());
+    assert_eq!(kept.entries().await, 0);
 }
