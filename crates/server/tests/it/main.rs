@@ -10,6 +10,7 @@ mod audit_query;
 mod audit_tamper;
 mod behind;
 mod connection;
+mod disk_fixture;
 mod hardening;
 mod slow_keys;
 mod supervisor;
