@@ -48,7 +48,10 @@ impl KmsObserver for KmsMetrics {
     fn called(&self, operation: Operation, result: CallResult, took: Duration) {
         let (operation, result) = (operation.as_str(), result.as_str());
         self.calls.get_or_create(&CallLabels { operation, result }).inc();
-        self.seconds.get_or_create(&OperationLabel { operation }).observe(took.as_secs_f64());
+        // One that was not made took no time, and says nothing of those that were.
+        if !took.is_zero() {
+            self.seconds.get_or_create(&OperationLabel { operation }).observe(took.as_secs_f64());
+        }
     }
 }
 
@@ -73,11 +76,13 @@ mod tests {
         kms.called(Operation::Unwrap, CallResult::Ok, took);
         kms.called(Operation::Generate, CallResult::Unavailable(Outage::Throttled), took);
         kms.called(Operation::Generate, CallResult::Misconfigured, took);
+        kms.called(Operation::Generate, CallResult::Unavailable(Outage::CircuitOpen), Duration::ZERO);
         let text = metrics.encode().unwrap();
         for line in [
             r#"hyperion_vault_kms_calls_total{operation="unwrap",result="ok"} 2"#,
             r#"hyperion_vault_kms_calls_total{operation="generate",result="throttled"} 1"#,
             r#"hyperion_vault_kms_calls_total{operation="generate",result="misconfigured"} 1"#,
+            r#"hyperion_vault_kms_calls_total{operation="generate",result="circuit_open"} 1"#,
             r#"hyperion_vault_kms_call_seconds_bucket{le="0.002",operation="unwrap"} 0"#,
             r#"hyperion_vault_kms_call_seconds_bucket{le="0.005",operation="unwrap"} 2"#,
             r#"hyperion_vault_kms_call_seconds_count{operation="generate"} 2"#,
