@@ -19,6 +19,7 @@ mod partition;
 mod pause;
 mod quorum_loss;
 mod recovery;
+mod rewrap;
 mod rolling_restart;
 mod slot;
 mod status;

@@ -15,10 +15,13 @@ mod cluster_of_one;
 mod connection;
 mod contract;
 mod docs;
+#[path = "../../../kms/tests/it/emulator.rs"]
+mod emulator;
 mod first_tour;
 mod freshness;
 mod held_back;
 mod kill;
+mod kms;
 mod knob;
 mod leak;
 mod limits;
