@@ -5,31 +5,23 @@
 //! does that for every provider.
 
 mod failure;
+mod set_up;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_kms::Client;
-use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::primitives::{Blob, DateTime};
 use aws_sdk_kms::types::DataKeySpec;
 use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_crypto::{DataKey, EncryptionContext};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::provider::{CurrentKey, GeneratedDataKey, KeyProvider, KmsError, Outage, WrappedDataKey};
-use crate::resilient::ATTEMPT_MAX;
-use failure::failure;
+use failure::{failure, has_no_rotations};
+use set_up::connect;
 
-/// Longest time until a connection stands.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
-/// Longest time in which the SDK finds out its region.
-const SET_UP_MAX: Duration = Duration::from_secs(2);
 /// Pages of rotations that are read at most: a key has at most one rotation on demand a day, and 100 stand on a page.
 const ROTATION_PAGES_MAX: usize = 1_000;
 
@@ -61,7 +53,7 @@ impl AwsProvider {
     }
 
     async fn client(&self) -> Result<&Client, KmsError> {
-        self.client.get_or_try_init(connect).await
+        self.client.get_or_try_init(|| connect(&self.key_id)).await
     }
 
     /// The newest of the key's rotations. `key_arn`: this call takes no alias.
@@ -71,29 +63,15 @@ impl AwsProvider {
         let mut newest = None;
         for _ in 0..ROTATION_PAGES_MAX {
             let Some(page) = pages.next().await else { break };
-            let page = page.map_err(|error| failure(&error, "kms:ListKeyRotations", key_arn))?;
+            let page = match page {
+                Err(error) if has_no_rotations(&error) => return Ok(None),
+                page => page.map_err(|error| failure(&error, "kms:ListKeyRotations", key_arn))?,
+            };
             let dates = page.rotations().iter().filter_map(|rotation| rotation.rotation_date());
             newest = dates.filter_map(timestamp).chain(newest).max();
         }
         Ok(newest)
     }
-}
-
-async fn connect() -> Result<Client, KmsError> {
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT_MAX).operation_attempt_timeout(ATTEMPT_MAX).build();
-    let loading = aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::disabled())
-        .load();
-    let config = timeout(SET_UP_MAX, loading).await.map_err(|_| KmsError::Unavailable {
-        outage: Outage::TimedOut,
-        detail: "the AWS region can't be found out; set AWS_REGION".to_owned(),
-    })?;
-    if config.region().is_none() {
-        return Err(KmsError::Misconfigured { detail: "there is no AWS region; set AWS_REGION".to_owned() });
-    }
-    Ok(Client::new(&config))
 }
 
 #[async_trait]
@@ -175,6 +153,12 @@ fn incomplete(what: &str) -> KmsError {
     KmsError::Unavailable { outage: Outage::Faulty, detail: format!("AWS KMS answered without {what}") }
 }
 
-fn timestamp(date: &aws_sdk_kms::primitives::DateTime) -> Option<Timestamp> {
-    u64::try_from(date.to_millis().ok()?).ok().map(Timestamp::from_unix_ms)
+/// AWS writes seconds with a fraction, as a floating-point number: what is a little less than a whole millisecond is
+/// one.
+fn timestamp(date: &DateTime) -> Option<Timestamp> {
+    let ms = date
+        .secs()
+        .checked_mul(1_000)?
+        .checked_add(i64::from(date.subsec_nanos().saturating_add(500_000) / 1_000_000))?;
+    u64::try_from(ms).ok().map(Timestamp::from_unix_ms)
 }

@@ -13,9 +13,18 @@ const TEXT_CHARS_MAX: usize = 400;
 
 /// What is altered or belongs elsewhere.
 const TAMPERED: [&str; 2] = ["InvalidCiphertextException", "IncorrectKeyException"];
-/// Asked too much.
-const THROTTLED: [&str; 4] =
-    ["ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException"];
+/// Asked too much. AWS's front doors know more words for it than its services.
+const THROTTLED: [&str; 7] = [
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "LimitExceededException",
+];
+/// Of a kind of key whose material can't be rotated.
+const UNSUPPORTED: &str = "UnsupportedOperationException";
 /// Its own fault, whatever the HTTP status.
 const FAULTY: [&str; 4] = [
     "KMSInternalException",
@@ -23,6 +32,12 @@ const FAULTY: [&str; 4] = [
     "KeyUnavailableException",
     "ServiceUnavailableException",
 ];
+
+/// In the place of a code, in an answer that has none.
+const NO_CODE: &str = "unknown error";
+/// What to do is said first: the SDK's reason goes through all places where it looked.
+const NO_CREDENTIALS: &str = "there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a \
+                              profile by AWS_PROFILE, or give the machine a role";
 
 /// What a call came to. `permission` is what it takes, `key` what it was about. The error's own `Debug` is never
 /// used: it could show the body of an answer.
@@ -34,7 +49,7 @@ where
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             let said = service.err();
-            of_answer(status, said.code().unwrap_or("unknown error"), said.message(), permission, key)
+            of_answer(status, said.code().unwrap_or(NO_CODE), said.message(), permission, key)
         }
         SdkError::TimeoutError(_) => unavailable(Outage::TimedOut, "no answer in time".to_owned()),
         SdkError::DispatchFailure(_) => of_dispatch(error),
@@ -43,13 +58,20 @@ where
     }
 }
 
+/// Whether a key is said to be of a kind that is never rotated.
+pub(super) fn has_no_rotations<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.code() == Some(UNSUPPORTED)
+}
+
 fn of_answer(status: u16, code: &str, message: Option<&str>, permission: &str, key: &str) -> KmsError {
-    let message: String = message.unwrap_or_default().chars().take(TEXT_CHARS_MAX).collect();
-    let detail = format!("{code} for {permission} on {key}: {message}");
+    let message: String = message.unwrap_or("no reason is given").chars().take(TEXT_CHARS_MAX).collect();
+    let detail = format!("{code} ({status}) for {permission} on {key}: {message}");
     if TAMPERED.contains(&code) {
         KmsError::Tampered { detail }
     } else if THROTTLED.contains(&code) || status == 429 {
         unavailable(Outage::Throttled, detail)
+    } else if status == 408 {
+        unavailable(Outage::TimedOut, detail)
     } else if FAULTY.contains(&code) || status >= 500 {
         unavailable(Outage::Faulty, detail)
     } else {
@@ -70,10 +92,12 @@ fn advice(code: &str) -> &'static str {
         "UnrecognizedClientException"
         | "InvalidClientTokenId"
         | "ExpiredTokenException"
+        | "IncompleteSignatureException"
         | "InvalidSignatureException"
         | "MissingAuthenticationTokenException" => {
             "give the vault valid AWS credentials, and the machine the right time"
         }
+        NO_CODE => "see whether AWS_ENDPOINT_URL_KMS and proxies lead to AWS KMS",
         _ => "see the reason that AWS KMS gives",
     }
 }
@@ -91,9 +115,9 @@ where
         Some(CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)) => {
             unavailable(Outage::Unreachable, chain(error))
         }
-        Some(_) => KmsError::Misconfigured {
-            detail: format!("no AWS credentials ({}); set AWS_* or give the machine a role", chain(error)),
-        },
+        Some(_) => KmsError::Misconfigured { detail: format!("{NO_CREDENTIALS}: {}", chain(error)) },
+        // The SDK can't build a request for such an endpoint.
+        None if dispatch.is_user() => KmsError::Misconfigured { detail: chain(error) },
         None if dispatch.is_timeout() => unavailable(Outage::TimedOut, chain(error)),
         None => unavailable(Outage::Unreachable, chain(error)),
     }
@@ -112,10 +136,12 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
     })
 }
 
-/// The error and its causes, as they are displayed.
+/// The error and its causes, as they are displayed, on one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<_> = sources(error).map(ToString::to_string).collect();
-    texts.join(": ").chars().take(TEXT_CHARS_MAX).collect()
+    let words: Vec<_> = texts.iter().flat_map(|text| text.split_whitespace().chain([":"])).collect();
+    let line = words.join(" ").replace(" :", ":");
+    line.trim_end_matches(':').chars().take(TEXT_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -134,6 +160,8 @@ mod tests {
     fn every_error_of_the_service_is_sorted_by_what_can_be_done_about_it() {
         for (status, code, expected) in [
             (400, "ThrottlingException", "throttled"),
+            (503, "Throttling", "throttled"),
+            (408, "SomethingNew", "timed out"),
             (429, "SomethingNew", "throttled"),
             (500, "KMSInternalException", "faulty"),
             (503, "SomethingNew", "faulty"),

@@ -11,3 +11,4 @@ mod local;
 mod outage;
 mod resilient;
 mod scripted;
+mod set_up;
