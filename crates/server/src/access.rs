@@ -17,12 +17,14 @@ pub use token_uses::TokenUses;
 
 use crate::config::ReadAuth;
 use crate::failure::Failure;
+use crate::grants::Grants;
 use crate::replica::Replica;
 use crate::trail::Trail;
 
 /// Lets requests in, or not.
 pub struct Access {
     replica: Arc<Replica>,
+    grants: Arc<Grants>,
     readers: Allowlist,
     read_auth: ReadAuth,
     uses: Arc<TokenUses>,
@@ -51,18 +53,20 @@ impl Access {
     #[must_use]
     pub fn new(
         replica: Arc<Replica>,
+        grants: Arc<Grants>,
         readers: Allowlist,
         read_auth: ReadAuth,
         uses: Arc<TokenUses>,
     ) -> Access {
-        Access { replica, readers, read_auth, uses }
+        Access { replica, grants, readers, read_auth, uses }
     }
 
     /// Whose token it is.
     ///
     /// # Errors
     /// [`Failure::Unauthenticated`] for a missing, unknown, revoked or expired token, or one used from an
-    /// address that it isn't for. The caller isn't told which.
+    /// address that it isn't for, or one whose row or role was altered. The caller isn't told which.
+    /// [`Failure::Unavailable`] while no token counts, whoever's it is.
     pub fn authenticate(
         &self,
         token: Option<&[u8]>,
@@ -80,6 +84,7 @@ impl Access {
 
     /// The outer result: whether the state could be read; the inner: whether the token counts.
     fn principal(&self, token: &[u8], client: IpAddr) -> Result<Result<Principal, &'static str>, Failure> {
+        self.grants.standing()?;
         let view = self.replica.view();
         let fingerprint = TokenFingerprint::of(token);
         let Some(name) = token_fingerprints::get(&*view, &fingerprint)? else {
@@ -87,6 +92,7 @@ impl Access {
         };
         let token = tokens::get(&*view, &name)?.filter(|token| token.fingerprint == fingerprint);
         let Some(token) = token else { return Ok(Err("unknown token")) };
+        let Ok(token) = self.grants.authentic_token(token)? else { return Ok(Err("altered token row")) };
         let now = self.replica.now(&view)?;
         if let Err(refusal) = token.admits(client, now) {
             return Ok(Err(refusal_detail(refusal)));
@@ -94,6 +100,7 @@ impl Access {
         let Some(role) = roles::get(&*view, &token.role)? else {
             return Ok(Err("the token's role is gone"));
         };
+        let Ok(role) = self.grants.authentic_role(role)? else { return Ok(Err("altered role row")) };
         self.uses.note(&token, now);
         Ok(Ok(Principal { token: token.name, role }))
     }
@@ -112,13 +119,20 @@ impl Access {
         match self.read_auth {
             ReadAuth::Token => Ok(Reader::Token(Box::new(self.authenticate(token, client, trail)?))),
             ReadAuth::None => {
-                // Nobody has to say who he is here; who does is named in the record.
-                if let Some(Ok(principal)) = token.map(|token| self.principal(token, client)).transpose()? {
-                    trail.actor(principal.token.as_str());
-                }
+                self.name_bearer(token, client, trail)?;
                 Ok(Reader::Address)
             }
         }
+    }
+
+    /// Nobody has to say who he is here. Who does is named in the record, if that can be told now.
+    fn name_bearer(&self, token: Option<&[u8]>, client: IpAddr, trail: &mut Trail) -> Result<(), Failure> {
+        match token.map(|token| self.principal(token, client)).transpose() {
+            Ok(Some(Ok(principal))) => trail.actor(principal.token.as_str()),
+            Err(failure) if !failure.is_unavailability() => return Err(failure),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// # Errors

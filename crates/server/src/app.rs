@@ -21,15 +21,15 @@ use crate::adapters::clock::SteadyClock;
 use crate::adapters::consensus::RaftConsensus;
 use crate::adapters::membership::RaftMembership;
 use crate::audit::{AuditLog, AuditOpenError};
-use crate::bootstrap::FirstWork;
+use crate::bootstrap::{FirstWork, StartFault};
 use crate::cluster::Cluster;
 use crate::config::{SecretText, Settings};
-use crate::failure::Failure;
+use crate::grants::Grants;
 use crate::http::listen::{BindError, bind};
 use crate::http::serve::{ConnectionLimits, Drained, serve};
 use crate::http::tls::{TlsError, server_config};
 use crate::http::{Api, router};
-use crate::readiness::{KeyFault, Readiness};
+use crate::readiness::Readiness;
 use crate::replica::Replica;
 use crate::request_id::RequestIds;
 use crate::roles::Roles;
@@ -37,7 +37,7 @@ use crate::sealing::Sealing;
 use crate::secrets::Secrets;
 use crate::telemetry::{KmsMetrics, Metrics};
 use crate::tokens::Tokens;
-use crate::worker::{Backoff, Expiry, Rotation, Supervisor, TokenUsage};
+use crate::worker::{Backoff, Expiry, GrantCheck, Rotation, Supervisor, TokenUsage};
 use keys::Keys;
 
 pub use keys::check_keys;
@@ -77,8 +77,8 @@ pub enum AppError {
     Audit(#[from] AuditOpenError),
     #[error("not ready: {0}")]
     NotReady(String),
-    #[error("first start: {0}")]
-    Bootstrap(Failure),
+    #[error(transparent)]
+    FirstWork(StartFault),
 }
 
 /// Why a vault didn't stop cleanly. What was acknowledged is safe all the same: the log has it.
@@ -103,7 +103,7 @@ struct Parts {
     secrets: Arc<Secrets>,
     uses: Arc<TokenUses>,
     metrics: Arc<Metrics>,
-    key_fault: Arc<KeyFault>,
+    grants: Arc<Grants>,
 }
 
 impl App {
@@ -116,20 +116,22 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(crate::adapters::clock::SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(crate::adapters::entropy::OsEntropy);
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
-        let lasting_key = settings.keys.is_lasting();
+        let ephemeral_master_key = !settings.keys.is_lasting();
         let node_config = place::node_config(&settings, Arc::clone(&clock), &*entropy)?;
         let listener = bind(&settings.listen).await?;
         let parts = Parts::open(&mut settings, node_config, clock, entropy, on_fault).await?;
-        let first_work = parts.first_work(settings.access.bootstrap_token.take(), lasting_key);
+        let first_work = parts.first_work(settings.access.bootstrap_token.take(), ephemeral_master_key);
         if !parts.is_alone(&settings) {
             let first_work = tokio::spawn(first_work.done_in_time());
             return Ok(parts.run(settings, tls, listener, Some(first_work)));
         }
-        if let Err(error) = parts.prepare(first_work).await {
-            parts.close().await;
-            return Err(error);
+        match parts.prepare(first_work).await {
+            Ok(first_work) => Ok(parts.run(settings, tls, listener, first_work)),
+            Err(error) => {
+                parts.close().await;
+                Err(error)
+            }
         }
-        Ok(parts.run(settings, tls, listener, None))
     }
 
     /// Where the API listens.
@@ -187,12 +189,15 @@ impl Parts {
         let consensus = Arc::new(RaftConsensus(Arc::clone(&node)));
         let replica = Arc::new(Replica::new(consensus, node.cluster_clock()));
         let sealing = Arc::new(Sealing::new(Arc::clone(&keys) as Arc<_>, Arc::clone(&entropy)));
+        let grants = Arc::new(Grants::default());
         Ok(Parts {
             secrets: Arc::new(Secrets::new(Arc::clone(&replica), Arc::clone(&sealing))),
-            metrics: Arc::new(Metrics::new(readings::readings(&audit, &keys, &node)).with_kms(&kms_metrics)),
+            metrics: Arc::new(
+                Metrics::new(readings::readings(&audit, &keys, &node, &grants)).with_kms(&kms_metrics),
+            ),
             request_ids: RequestIds::new(Arc::clone(&entropy)),
             uses: Arc::new(TokenUses::default()),
-            key_fault: Arc::default(),
+            grants,
             clock,
             entropy,
             keys,
@@ -208,24 +213,29 @@ impl Parts {
         !settings.node.has_others() && self.node.status().members.len() <= 1
     }
 
-    fn first_work(&self, bootstrap_token: Option<SecretText>, lasting_key: bool) -> FirstWork {
+    fn first_work(&self, bootstrap_token: Option<SecretText>, ephemeral_master_key: bool) -> FirstWork {
         FirstWork {
             replica: Arc::clone(&self.replica),
-            secrets: Arc::clone(&self.secrets),
+            grants: Arc::clone(&self.grants),
+            keys: Arc::clone(&self.keys) as Arc<_>,
             audit: Arc::clone(&self.audit),
             request_ids: self.request_ids.clone(),
             entropy: Arc::clone(&self.entropy),
             bootstrap_token,
-            // A random master key, for the life of the process, opens nothing from before: that is what it is for.
-            key_fault: lasting_key.then(|| Arc::clone(&self.key_fault)),
+            ephemeral_master_key,
         }
     }
 
-    /// Waits until this node can answer, and does what a start has to do then.
-    async fn prepare(&self, first_work: FirstWork) -> Result<(), AppError> {
+    /// Waits until this node can answer, and does what a start has to do then. What key management keeps it from
+    /// goes on beside serving.
+    async fn prepare(&self, first_work: FirstWork) -> Result<Option<JoinHandle<()>>, AppError> {
         let ready = self.node.wait_ready(READY_WITHIN).await;
         ready.map_err(|error| AppError::NotReady(error.to_string()))?;
-        first_work.done().await.map_err(AppError::Bootstrap)
+        match first_work.done().await {
+            Ok(()) => Ok(None),
+            Err(fault) if fault.is_about_keys() => Ok(Some(tokio::spawn(first_work.done_in_time()))),
+            Err(fault) => Err(AppError::FirstWork(fault)),
+        }
     }
 
     fn run(
@@ -271,6 +281,12 @@ impl Parts {
             metrics: Arc::clone(&self.metrics),
             request_ids: self.request_ids.clone(),
         });
+        workers.run(GrantCheck::new(
+            Arc::clone(&self.replica),
+            Arc::clone(&self.grants),
+            Arc::clone(&self.audit),
+            self.request_ids.clone(),
+        ));
         workers.run(TokenUsage { replica: Arc::clone(&self.replica), uses: Arc::clone(&self.uses) });
         workers
     }
@@ -281,6 +297,7 @@ impl Parts {
         Api {
             access: Access::new(
                 Arc::clone(replica),
+                Arc::clone(&self.grants),
                 access.readers,
                 access.read_auth,
                 Arc::clone(&self.uses),
@@ -288,17 +305,17 @@ impl Parts {
             // A step of the wall clock must neither free anybody nor lock him out for years.
             lockouts: LockoutGuard::new(access.lockout, Arc::new(SteadyClock::starting_at(self.clock.now()))),
             secrets: Arc::clone(&self.secrets),
-            roles: Roles::new(Arc::clone(replica)),
-            tokens: Tokens::new(Arc::clone(replica), Arc::clone(sealing)),
+            roles: Roles::new(Arc::clone(replica), Arc::clone(&self.grants)),
+            tokens: Tokens::new(Arc::clone(replica), Arc::clone(sealing), Arc::clone(&self.grants)),
             cluster: Cluster::new(Arc::clone(replica), Arc::new(RaftMembership(Arc::clone(&self.node)))),
             replica: Arc::clone(replica),
             read_consistency: settings.node.read_consistency,
             audit: Arc::clone(&self.audit),
             readiness: Readiness::new(
                 Arc::clone(replica),
+                Arc::clone(&self.grants),
                 Arc::clone(sealing),
                 Arc::clone(&self.audit),
-                Arc::clone(&self.key_fault),
             ),
             metrics: Arc::clone(&self.metrics),
             proxies: access.proxies,

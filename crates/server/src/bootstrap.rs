@@ -1,57 +1,104 @@
-//! What a start makes sure of, once this node has a state: that the master key opens what is stored, that the
-//! cluster has its identity, and that it has its first admin.
+//! What a start makes sure of, once this node has a state: that the cluster has its identity and an integrity key,
+//! that this node can open that key, and that there is a first admin.
+//!
+//! Requests are let in as soon as the first is so. Tokens count once all is: before, what they may do can't be told.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyperion_vault_core::ports::Entropy;
-use hyperion_vault_core::state::command::{Bootstrap, InitializeCluster};
-use hyperion_vault_core::state::table::meta;
-use hyperion_vault_core::state::{Command, Refusal};
+use hyperion_vault_core::state::command::{Bootstrap, InitializeCluster, InstallIntegrityKey};
+use hyperion_vault_core::state::table::meta::WrappedIntegrityKey;
+use hyperion_vault_core::state::table::{meta, roles, secrets, tokens};
+use hyperion_vault_core::state::{Command, Refusal, StateFault};
 use hyperion_vault_core::token::TokenFingerprint;
+use hyperion_vault_kms::{KeyProvider, KmsError};
 
 use crate::audit::{Action, AuditLog, Outcome};
 use crate::config::SecretText;
 use crate::failure::Failure;
-use crate::readiness::KeyFault;
+use crate::grants::{Grants, make_integrity_key, open_integrity_key};
+use crate::ports::View;
 use crate::replica::{ChangeFailure, Replica};
 use crate::request_id::RequestIds;
-use crate::secrets::Secrets;
+use crate::said::Said;
 use crate::trail::{End, Trail};
 
 /// The worker that a start is in the audit log.
 const START: &str = "start";
 /// How often a start looks whether it can go on.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// Pause after a try that failed; it doubles with each further one.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Pause after a try that failed; it doubles with each further one. No token counts meanwhile, so it stays short.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// What is still to be done of a start.
-pub(crate) struct FirstWork {
-    pub(crate) replica: Arc<Replica>,
-    pub(crate) secrets: Arc<Secrets>,
-    pub(crate) audit: Arc<AuditLog>,
-    pub(crate) request_ids: RequestIds,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) bootstrap_token: Option<SecretText>,
-    /// Where it is noted that the master key is another one; `None` where it isn't meant to open anything.
-    pub(crate) key_fault: Option<Arc<KeyFault>>,
+pub struct FirstWork {
+    pub replica: Arc<Replica>,
+    pub grants: Arc<Grants>,
+    pub keys: Arc<dyn KeyProvider>,
+    pub audit: Arc<AuditLog>,
+    pub request_ids: RequestIds,
+    pub entropy: Arc<dyn Entropy>,
+    pub bootstrap_token: Option<SecretText>,
+    /// Whether the master key is another one at each start, and opens nothing from before.
+    pub ephemeral_master_key: bool,
+}
+
+/// Why a start isn't done. Messages are for people.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    #[error("the cluster's integrity key can't be made: {0}")]
+    KeyNotMade(KmsError),
+    #[error("the cluster's integrity key can't be opened: {0}")]
+    KeyNotOpened(KmsError),
+    #[error(
+        "the cluster's integrity key can't be opened: the master key is a random one, made at this start; set \
+         VAULT_LOCAL_MASTER_KEY and begin with an empty data directory"
+    )]
+    KeyOfEarlierRun,
+    #[error(
+        "the cluster's integrity key is missing from a state that holds secrets or grants: the data directory was \
+         altered, or is that of a build without integrity keys; roles and tokens can't be checked"
+    )]
+    KeyMissing,
+    #[error("first start: {0}")]
+    Failed(#[from] Failure),
+}
+
+impl StartFault {
+    /// Whether it is all about keys. Reads that need no token go on without them.
+    #[must_use]
+    pub fn is_about_keys(&self) -> bool {
+        !matches!(self, StartFault::Failed(_))
+    }
+
+    fn detail(&self) -> Option<&str> {
+        match self {
+            StartFault::Failed(failure) => failure.detail(),
+            _ => None,
+        }
+    }
+}
+
+impl From<StateFault> for StartFault {
+    fn from(fault: StateFault) -> StartFault {
+        StartFault::Failed(fault.into())
+    }
 }
 
 impl FirstWork {
-    /// Does it as soon as it can be done, however long that takes: the others may come hours later.
-    pub(crate) async fn done_in_time(self) {
-        let mut pause = RETRY_FIRST;
+    /// Does it as soon as it can be done, however long that takes: the others may come hours later, and so may key
+    /// management.
+    pub async fn done_in_time(self) {
+        let (said, mut pause) = (Said::default(), RETRY_FIRST);
         loop {
             while self.replica.can_be_prepared().is_err() {
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
-            match self.done().await {
-                Ok(()) => return,
-                Err(failure) => {
-                    tracing::warn!(detail = failure.detail(), "first start: {failure}; trying again");
-                }
+            let Err(fault) = self.done().await else { return };
+            if said.is_news(&fault.to_string()) {
+                tracing::error!(detail = fault.detail(), "{fault}; trying again");
             }
             tokio::time::sleep(pause).await;
             pause = RETRY_MAX.min(pause * 2);
@@ -59,32 +106,42 @@ impl FirstWork {
     }
 
     /// # Errors
-    /// [`Failure`] when something could not be tried. That somebody else came first, or that the vault has an
+    /// [`StartFault`] when something could not be done. That somebody else came first, or that the vault has an
     /// admin, is none.
-    pub(crate) async fn done(&self) -> Result<(), Failure> {
-        self.try_key().await;
-        self.initialize_cluster().await?;
+    pub async fn done(&self) -> Result<(), StartFault> {
+        let done = self.try_all().await;
+        match &done {
+            Ok(()) => self.grants.put_in_force(),
+            Err(fault) => self.grants.note_fault(fault.to_string()),
+        }
+        done
+    }
+
+    async fn try_all(&self) -> Result<(), StartFault> {
+        let cluster_id = self.cluster_id().await?;
+        let wrapped = self.integrity_key(&cluster_id).await?;
+        self.replica.note_prepared();
+        let opened = open_integrity_key(&*self.keys, wrapped, &cluster_id).await;
+        self.grants.open(opened.map_err(|error| self.not_opened(error))?);
         if let Some(token) = &self.bootstrap_token {
             self.take_bootstrap_token(token).await?;
         }
-        self.replica.note_prepared();
         Ok(())
     }
 
-    /// Whether what is stored was sealed under another master key than the one that was set.
-    async fn try_key(&self) {
-        let Some(fault) = &self.key_fault else { return };
-        let Err(failure) = self.secrets.try_stored_key().await else { return };
-        let detail = failure.detail().unwrap_or_default();
-        tracing::error!(detail, "a stored secret can't be opened: is this the master key of this vault?");
-        // Noted by an earlier try is noted well enough.
-        let _ =
-            fault.set(format!("a stored secret can't be opened with the master key that is set: {detail}"));
+    fn not_opened(&self, error: KmsError) -> StartFault {
+        match error {
+            KmsError::Misconfigured { .. } if self.ephemeral_master_key => StartFault::KeyOfEarlierRun,
+            other => StartFault::KeyNotOpened(other),
+        }
     }
 
-    /// Gives the cluster its identity, if it has none. That is the leader's; the others wait until they see it.
-    async fn initialize_cluster(&self) -> Result<(), Failure> {
-        while meta::cluster(&*self.replica.view())?.is_none() {
+    /// The cluster's identity. If it has none, the leader gives it one; the others wait until they see it.
+    async fn cluster_id(&self) -> Result<[u8; 16], StartFault> {
+        loop {
+            if let Some(cluster) = meta::cluster(&*self.replica.view())? {
+                return Ok(cluster.id);
+            }
             if self.replica.is_leader() {
                 let mut cluster_id = [0; 16];
                 self.entropy.fill(&mut cluster_id);
@@ -94,13 +151,47 @@ impl FirstWork {
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
         }
-        Ok(())
+    }
+
+    /// The cluster's integrity key, as it is stored. If it has none, the leader makes it; the others wait until they
+    /// see it. A state that should have one and doesn't is given none, but reads of it go on.
+    async fn integrity_key(&self, cluster_id: &[u8; 16]) -> Result<WrappedIntegrityKey, StartFault> {
+        loop {
+            // Not kept while waiting: a view keeps the state's old pages.
+            match look_for_key(&self.replica.view())? {
+                Look::Found(key) => return Ok(key),
+                Look::Missing => {
+                    self.replica.note_prepared();
+                    return Err(StartFault::KeyMissing);
+                }
+                Look::NotYet => {}
+            }
+            if self.replica.is_leader() {
+                self.install_integrity_key(cluster_id).await?;
+            } else {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        }
+    }
+
+    async fn install_integrity_key(&self, cluster_id: &[u8; 16]) -> Result<(), StartFault> {
+        let made = make_integrity_key(&*self.keys, self.replica.view(), cluster_id).await?;
+        let key = made.map_err(StartFault::KeyNotMade)?;
+        let command = Command::InstallIntegrityKey(InstallIntegrityKey { key });
+        match self.make_sure(command, Action::IntegrityKeyInstall, &Refusal::IntegrityKeyExists).await? {
+            Made::Now | Made::Before => Ok(()),
+            Made::Refused(refusal) => Err(Failure::from(refusal).into()),
+        }
     }
 
     /// A refusal is logged and stops nothing: the vault has an admin.
-    async fn take_bootstrap_token(&self, token: &SecretText) -> Result<(), Failure> {
+    async fn take_bootstrap_token(&self, token: &SecretText) -> Result<(), StartFault> {
         let fingerprint = TokenFingerprint::of(token.expose().as_bytes());
-        let command = Command::Bootstrap(Bootstrap { fingerprint, mac: None });
+        let mut bootstrap = Bootstrap { fingerprint, mac: None };
+        let granted =
+            bootstrap.granted().ok_or_else(|| Failure::internal("the bootstrap token has no name"))?;
+        bootstrap.mac = Some(self.grants.mac(&granted)?);
+        let command = Command::Bootstrap(bootstrap);
         match self.make_sure(command, Action::TokenBootstrap, &Refusal::BootstrapTaken).await? {
             Made::Now => tracing::info!("the bootstrap token is now the admin token bootstrap-admin"),
             Made::Before => {}
@@ -135,4 +226,24 @@ enum Made {
     Now,
     Before,
     Refused(Refusal),
+}
+
+/// What a state has of an integrity key.
+enum Look {
+    Found(WrappedIntegrityKey),
+    /// None, and nothing either that one would have been needed for.
+    NotYet,
+    /// None, where there is what can't have come about without one.
+    Missing,
+}
+
+/// Looks at the rows themselves: their counts stand on the same disk, for anybody to change.
+fn look_for_key(view: &View) -> Result<Look, StateFault> {
+    if let Some(key) = meta::integrity_key(&**view)? {
+        return Ok(Look::Found(key));
+    }
+    let pristine = secrets::page(&**view, "", None, 1)?.is_empty()
+        && tokens::all(&**view)?.is_empty()
+        && roles::all(&**view)?.iter().all(|role| role.is_built_in());
+    Ok(if pristine { Look::NotYet } else { Look::Missing })
 }

@@ -215,8 +215,8 @@ impl Replica {
         self.schedule_changes.subscribe()
     }
 
-    /// Whether this node has a state to answer from. A state that is not yet prepared would refuse the very
-    /// token by which the vault is to be set up.
+    /// Whether this node has a state to answer from. One that is not yet prepared is of no cluster, or of one
+    /// that can't vouch for anything.
     ///
     /// # Errors
     /// The reason why not.
@@ -245,7 +245,7 @@ impl Replica {
         self.consensus.readiness()
     }
 
-    /// The first work of this start is done: this node sees the cluster's identity and its first admin.
+    /// Requests may be let in: this node sees the cluster's identity and its integrity key.
     pub fn note_prepared(&self) {
         self.prepared.get_or_init(|| ());
     }

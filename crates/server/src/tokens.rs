@@ -14,6 +14,7 @@ use hyperion_vault_core::token::{Token, TokenFingerprint};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::grants::Grants;
 use crate::replica::{ChangeFailure, Replica};
 use crate::sealing::Sealing;
 use crate::trail::Trail;
@@ -25,6 +26,7 @@ const TOKEN_PREFIX: &str = "hvt_";
 pub struct Tokens {
     replica: Arc<Replica>,
     sealing: Arc<Sealing>,
+    grants: Arc<Grants>,
 }
 
 /// A token to be issued.
@@ -73,8 +75,8 @@ fn check_allowed_ips(entries: &[String]) -> Result<(), Failure> {
 
 impl Tokens {
     #[must_use]
-    pub fn new(replica: Arc<Replica>, sealing: Arc<Sealing>) -> Tokens {
-        Tokens { replica, sealing }
+    pub fn new(replica: Arc<Replica>, sealing: Arc<Sealing>, grants: Arc<Grants>) -> Tokens {
+        Tokens { replica, sealing, grants }
     }
 
     /// Issues a token and answers with it, this once.
@@ -90,16 +92,17 @@ impl Tokens {
     ) -> Result<Zeroizing<String>, Failure> {
         let token = self.generate();
         let now = self.replica.now(&self.replica.view())?;
-        let command = Command::IssueToken(IssueToken {
+        let mut issue = IssueToken {
             name: new.name,
             role: new.role,
             fingerprint: TokenFingerprint::of(token.as_bytes()),
             allowed_ips: new.allowed_ips,
             expires_at: new.lifetime.map(|lifetime| now.plus(lifetime)),
             mac: None,
-        });
+        };
+        issue.mac = Some(self.grants.mac(&issue.granted())?);
         let _lock = self.replica.lock_grants().await;
-        match self.replica.change(command, trail).await {
+        match self.replica.change(Command::IssueToken(issue), trail).await {
             Ok(_) => Ok(token),
             Err(ChangeFailure::Refused(Refusal::RoleNotFound)) => {
                 Err(Failure::Invalid("there is no role of this name".to_owned()))
@@ -108,15 +111,16 @@ impl Tokens {
         }
     }
 
-    /// All tokens, revoked ones included, by name.
+    /// All tokens, revoked ones included, by name. One whose row was altered is left out: what it says isn't so.
     ///
     /// # Errors
     /// [`Failure`] when the state can't be read.
     pub fn list(&self, _: AdminPermit) -> Result<Vec<Token>, Failure> {
-        Ok(tokens::all(&*self.replica.view())?)
+        let tokens = tokens::all(&*self.replica.view())?.into_iter();
+        tokens.filter_map(|token| self.grants.authentic_token(token).map(Result::ok).transpose()).collect()
     }
 
-    /// Revokes a token, for this node's requests at once.
+    /// Revokes a token, for this node's requests at once; also one whose row was altered.
     ///
     /// # Errors
     /// [`Failure::NotFound`], also for one that is revoked already.

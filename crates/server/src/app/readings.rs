@@ -8,12 +8,19 @@ use hyperion_vault_raft::{MemberStatus, Node};
 
 use super::keys::Keys;
 use crate::audit::AuditLog;
+use crate::grants::Grants;
 use crate::telemetry::{Figure, Reading};
 
 /// All of them.
-pub(super) fn readings(audit: &Arc<AuditLog>, keys: &Arc<Keys>, node: &Arc<Node>) -> Vec<Reading> {
+pub(super) fn readings(
+    audit: &Arc<AuditLog>,
+    keys: &Arc<Keys>,
+    node: &Arc<Node>,
+    grants: &Arc<Grants>,
+) -> Vec<Reading> {
     let parts = of_audit(audit).into_iter().chain(of_keys(keys));
-    parts.chain(of_storage(node)).chain(of_consensus(node)).collect()
+    let parts = parts.chain(of_storage(node)).chain(of_consensus(node));
+    parts.chain(of_grants(grants)).collect()
 }
 
 fn of_audit(audit: &Arc<AuditLog>) -> [Reading; 4] {
@@ -91,6 +98,20 @@ fn of_consensus(node: &Arc<Node>) -> [Reading; 8] {
         gauge("feature_level", "Level of the commands that the cluster uses", node, |node| {
             meta::feature_level(&*node.view()).ok().map(i64::from)
         }),
+    ]
+}
+
+fn of_grants(grants: &Arc<Grants>) -> [Reading; 2] {
+    [
+        gauge("grants_in_force", "1 while tokens can be checked on this node, else 0", grants, |grants| {
+            Some(i64::from(grants.are_in_force()))
+        }),
+        gauge(
+            "altered_grants",
+            "Roles and tokens on this disk that the vault did not write",
+            grants,
+            |grants| Some(signed(grants.altered())),
+        ),
     ]
 }
 

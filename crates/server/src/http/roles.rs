@@ -40,7 +40,8 @@ pub(super) async fn list(api: &Api, call: &mut Call) -> Result<Response, Refused
 
 pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused> {
     let permit = guard::admin(api, call)?;
-    let role = api.roles.read(permit, &parse_parameter(call)?)?;
+    let name = parse_parameter(call)?;
+    let role = api.roles.read(permit, &name, &mut call.trail)?;
     Ok(answer::json(StatusCode::OK, &RoleInfo::from(&role)))
 }
 

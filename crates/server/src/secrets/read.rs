@@ -150,18 +150,6 @@ impl Secrets {
         Ok(page)
     }
 
-    /// Opens the first secret there is and forgets it: whether the master key is the one of this vault.
-    ///
-    /// # Errors
-    /// [`Failure`] when it can't be opened. A vault without secrets has none.
-    pub async fn try_stored_key(&self) -> Result<(), Failure> {
-        let view = self.replica.view();
-        match secrets::page(&*view, "", None, 1)?.first() {
-            Some(secret) => self.open_current(&view, secret).await.map(|_| ()),
-            None => Ok(()),
-        }
-    }
-
     pub(super) async fn open_current(&self, view: &View, secret: &Secret) -> Result<Opened, Failure> {
         let version = versions::get(&**view, &secret.name, secret.current)?
             .ok_or_else(|| Failure::internal(format!("secret {} lacks its current version", secret.name)))?;

@@ -15,13 +15,15 @@ use hyperion_vault_core::name::{RoleName, SecretName, TokenName};
 use hyperion_vault_core::policy::{Action, Principal, Role, SecretPermit};
 use hyperion_vault_core::secret::{SecretKind, VersionNumber};
 use hyperion_vault_core::state::command::InitializeCluster;
+use hyperion_vault_core::state::table::meta;
 use hyperion_vault_core::state::{Command, Outcome, Proposal, apply};
 use hyperion_vault_core::time::{Seconds, Timestamp};
-use hyperion_vault_crypto::{MasterKey, Material, Plaintext};
+use hyperion_vault_crypto::{DataKey, IntegrityKey, MasterKey, Material, Plaintext};
 use hyperion_vault_kms::LocalProvider;
 use hyperion_vault_server::adapters::entropy::OsEntropy;
 use hyperion_vault_server::audit::{AuditConfig, AuditLog, Outcome as Recorded, Record};
 use hyperion_vault_server::failure::Failure;
+use hyperion_vault_server::grants::Grants;
 use hyperion_vault_server::ports::{Consensus, ProposeFailure, View};
 use hyperion_vault_server::replica::Replica;
 use hyperion_vault_server::roles::{NewRole, Roles};
@@ -61,8 +63,12 @@ impl Consensus for Member {
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, ProposeFailure> {
-        let proposal = Proposal { stamp: Timestamp::from_unix_ms(START_MS), command, origin: None };
-        let outcome = apply(&proposal, &mut *self.log.lock().unwrap()).unwrap();
+        let outcome = {
+            let mut log = self.log.lock().unwrap();
+            // No two changes are of one moment.
+            let stamp = Timestamp::from_unix_ms(meta::clock(&*log).unwrap().as_unix_ms() + 1);
+            apply(&Proposal { stamp, command, origin: None }, &mut *log).unwrap()
+        };
         self.catch_up();
         Ok(outcome)
     }
@@ -122,10 +128,12 @@ impl Node {
         let keys = LocalProvider::new(MasterKey::from_bytes(&[3; 32]), Vec::new(), entropy.clone());
         let sealing = Arc::new(Sealing::new(Arc::new(keys), entropy));
         let replica = Arc::new(Replica::new(member.clone(), SetClock::new()));
+        let grants = Arc::new(Grants::default());
+        grants.open(IntegrityKey::from_data_key(&DataKey::filled_by(|key| key.fill(5))));
         Node {
             secrets: Secrets::new(Arc::clone(&replica), Arc::clone(&sealing)),
-            roles: Roles::new(Arc::clone(&replica)),
-            tokens: Tokens::new(replica, sealing),
+            roles: Roles::new(Arc::clone(&replica), Arc::clone(&grants)),
+            tokens: Tokens::new(replica, sealing, grants),
             audit: Arc::new(open(&AuditConfig::at(&audit_path))),
             member,
             audit_path,
@@ -197,14 +205,7 @@ fn two_nodes() -> (Node, Node) {
 }
 
 fn principal() -> Principal {
-    let role = Role {
-        name: RoleName::parse("admin").unwrap(),
-        description: None,
-        is_admin: true,
-        rules: Vec::new(),
-        created_at: Timestamp::EPOCH,
-        mac: None,
-    };
+    let role = Role::built_in(Timestamp::EPOCH).unwrap();
     Principal { token: TokenName::parse("tester").unwrap(), role }
 }
 
@@ -322,6 +323,24 @@ async fn a_role_made_elsewhere_can_be_given_to_a_token() {
     here.tokens.issue(admin(), new, &mut here.trail()).await.unwrap();
     let refused = elsewhere.roles.delete(admin(), name(), &mut elsewhere.trail()).await;
     assert!(matches!(refused, Err(Failure::Conflict(_))), "its token was issued elsewhere: {refused:?}");
+}
+
+/// What a MAC is over is a whole role. Rules for one that is gone must not be vouched for as those of its namesake.
+#[tokio::test]
+async fn rules_are_set_for_the_role_that_is_there_and_not_for_the_one_before() {
+    let (here, elsewhere) = two_nodes();
+    let name = || RoleName::parse("ops").unwrap();
+    let admin = || principal().authorize_admin().unwrap();
+    let new = |is_admin| NewRole { name: name(), description: None, is_admin, rules: Vec::new() };
+    here.roles.create(admin(), new(false), &mut here.trail()).await.unwrap();
+    elsewhere.roles.delete(admin(), name(), &mut elsewhere.trail()).await.unwrap();
+    elsewhere.roles.create(admin(), new(true), &mut elsewhere.trail()).await.unwrap();
+    let changed = here.roles.set_rules(admin(), name(), Vec::new(), &mut here.trail()).await.unwrap();
+    assert!(changed.is_admin);
+    assert!(
+        elsewhere.roles.read(admin(), &name(), &mut elsewhere.trail()).is_ok(),
+        "its MAC is over the new role"
+    );
 }
 
 #[tokio::test]
