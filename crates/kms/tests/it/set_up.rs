@@ -33,7 +33,8 @@ async fn call(key_id: &str) {
     let (context, longest) = (context("a", 1), ATTEMPT_MAX);
     let made =
         timeout(longest, provider.generate_data_key(&context)).await.expect("in the time of an attempt");
-    writeln!(std::io::stdout(), "\nERROR {} ({:?})", made.err().unwrap(), begun.elapsed()).unwrap();
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "\nERROR {} ({:?})", made.err().unwrap(), begun.elapsed()).unwrap();
 }
 
 #[tokio::test]
