@@ -109,6 +109,22 @@ async fn it_recovers_by_itself_within_seconds_of_the_provider() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_many_who_call_after_the_pause_one_is_let_through() {
+    let provider = scripted([], outage(Outage::Unreachable));
+    let keys = patient(&provider, 5);
+    call(&keys).await.0.unwrap_err();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    provider.end_from_now_on(Ends::Well);
+    provider.take(Duration::from_millis(100));
+    let before = provider.calls();
+    let ended = join_all((0..100).map(|_| call(&keys))).await;
+    assert_eq!(provider.calls(), before + 1);
+    assert_eq!(ended.iter().filter(|(ended, _)| ended.is_ok()).count(), 1);
+    assert!(ended.iter().filter(|(ended, _)| ended.is_err()).all(|(_, took)| took.is_zero()));
+    assert_eq!(call(&keys).await.0, Ok(()), "his answer closed it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn throttling_opens_nothing() {
     let provider = scripted([], outage(Outage::Throttled));
     let keys = patient(&provider, 5);
