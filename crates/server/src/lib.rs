@@ -21,6 +21,7 @@ pub mod recovery;
 pub mod replica;
 pub mod reported_keys;
 pub mod request_id;
+pub mod rewrap;
 pub mod roles;
 mod said;
 pub mod sealing;

@@ -64,6 +64,7 @@ pub struct Metrics {
     unrecorded: Counter<u64, AtomicU64>,
     rotations: Family<ResultLabel, Counter>,
     expired: Counter,
+    rewrap_passes: Family<ResultLabel, Counter>,
 }
 
 impl Metrics {
@@ -77,6 +78,7 @@ impl Metrics {
             unrecorded: Counter::default(),
             rotations: Family::default(),
             expired: Counter::default(),
+            rewrap_passes: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Requests by endpoint and status", metrics.requests.clone());
@@ -88,6 +90,7 @@ impl Metrics {
         );
         registry.register("scheduled_rotations", "Scheduled rotations by result", metrics.rotations.clone());
         registry.register("expired_versions", "Versions removed after their grace", metrics.expired.clone());
+        registry.register("rewrap_passes", "Re-wrap passes ended, by result", metrics.rewrap_passes.clone());
         registry.register_collector(Box::new(Readings(readings)));
         metrics
     }
@@ -120,6 +123,12 @@ impl Metrics {
     /// Versions were removed after their grace.
     pub fn expired(&self, versions: u64) {
         self.expired.inc_by(versions);
+    }
+
+    /// This node ended a pass of re-wrapping.
+    pub fn rewrap_pass(&self, complete: bool) {
+        let result = if complete { "complete" } else { "incomplete" };
+        self.rewrap_passes.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// # Errors

@@ -2,12 +2,14 @@
 
 mod expiry;
 mod grant_check;
+mod rewrap;
 mod rotation;
 mod supervisor;
 mod token_use;
 
 pub use expiry::Expiry;
 pub use grant_check::GrantCheck;
+pub use rewrap::{Agenda, Rewrap};
 pub use rotation::{Backoff, Rotation};
 pub use supervisor::{Job, Place, Supervisor};
 pub use token_use::TokenUsage;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyperion_vault_core::state::table::meta;
+use hyperion_vault_core::state::table::rewrap;
 use hyperion_vault_kms::KeyProvider;
 use hyperion_vault_raft::{MemberStatus, Node};
 
@@ -19,7 +20,7 @@ pub(super) fn readings(
     grants: &Arc<Grants>,
 ) -> Vec<Reading> {
     let parts = of_audit(audit).into_iter().chain(of_keys(keys));
-    let parts = parts.chain(of_storage(node)).chain(of_consensus(node));
+    let parts = parts.chain(of_storage(node)).chain(of_consensus(node)).chain(of_rewrap(node));
     parts.chain(of_grants(grants)).collect()
 }
 
@@ -98,6 +99,23 @@ fn of_consensus(node: &Arc<Node>) -> [Reading; 8] {
         gauge("feature_level", "Level of the commands that the cluster uses", node, |node| {
             meta::feature_level(&*node.view()).ok().map(i64::from)
         }),
+    ]
+}
+
+fn of_rewrap(node: &Arc<Node>) -> [Reading; 2] {
+    [
+        gauge("rewrap_pending_versions", "Versions that are to be re-wrapped", node, |node| {
+            rewrap::pending(&*node.view()).ok().map(|pending| signed(pending.versions))
+        }),
+        gauge(
+            "rewrap_completed_rotation_seconds",
+            "Rotation of the master key up to which nothing is left to re-wrap, as Unix time",
+            node,
+            |node| {
+                let agreed = rewrap::get(&*node.view()).ok()??;
+                Some(signed(agreed.completed_rotation_at?.as_unix_ms() / 1_000))
+            },
+        ),
     ]
 }
 
