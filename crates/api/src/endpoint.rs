@@ -28,6 +28,8 @@ pub enum Endpoint {
     PromoteNode,
     RemoveNode,
     StepDown,
+    Rewrap,
+    ReadRewrapStatus,
     Metrics,
     Health,
     Ready,
@@ -49,7 +51,7 @@ const fn route(endpoint: Endpoint, method: &'static str, path: &'static str, suc
 }
 
 /// All routes.
-pub const ROUTES: [Route; 28] = [
+pub const ROUTES: [Route; 30] = [
     route(Endpoint::CreateSecret, "POST", "/v1/secrets", 201),
     route(Endpoint::ListSecrets, "GET", "/v1/secrets", 200),
     route(Endpoint::ReadSecret, "GET", "/v1/secrets/{name}", 200),
@@ -75,6 +77,8 @@ pub const ROUTES: [Route; 28] = [
     route(Endpoint::PromoteNode, "POST", "/v1/admin/cluster/nodes/{name}/promote", 200),
     route(Endpoint::RemoveNode, "DELETE", "/v1/admin/cluster/nodes/{name}", 204),
     route(Endpoint::StepDown, "POST", "/v1/admin/cluster/step-down", 200),
+    route(Endpoint::Rewrap, "POST", "/v1/admin/kms/rewrap", 200),
+    route(Endpoint::ReadRewrapStatus, "GET", "/v1/admin/kms/rewrap/status", 200),
     route(Endpoint::Metrics, "GET", "/metrics", 200),
     route(Endpoint::Health, "GET", "/healthz", 200),
     route(Endpoint::Ready, "GET", "/readyz", 200),
@@ -110,6 +114,8 @@ impl Endpoint {
             Endpoint::PromoteNode => "PromoteNode",
             Endpoint::RemoveNode => "RemoveNode",
             Endpoint::StepDown => "StepDown",
+            Endpoint::Rewrap => "Rewrap",
+            Endpoint::ReadRewrapStatus => "ReadRewrapStatus",
             Endpoint::Metrics => "Metrics",
             Endpoint::Health => "Health",
             Endpoint::Ready => "Ready",

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod endpoint;
 pub mod error;
 pub mod json;
+pub mod kms;
 pub mod lockouts;
 pub mod roles;
 pub mod secrets;

@@ -23,7 +23,7 @@ use crate::adapters::membership::RaftMembership;
 use crate::audit::{AuditLog, AuditOpenError};
 use crate::bootstrap::{FirstWork, StartFault};
 use crate::cluster::Cluster;
-use crate::config::{SecretText, Settings};
+use crate::config::{SecretText, Settings, Workers};
 use crate::grants::Grants;
 use crate::http::listen::{BindError, bind};
 use crate::http::serve::{ConnectionLimits, Drained, serve};
@@ -32,12 +32,13 @@ use crate::http::{Api, router};
 use crate::readiness::Readiness;
 use crate::replica::Replica;
 use crate::request_id::RequestIds;
+use crate::rewrap::Rewrapping;
 use crate::roles::Roles;
 use crate::sealing::Sealing;
 use crate::secrets::Secrets;
 use crate::telemetry::{KmsMetrics, Metrics};
 use crate::tokens::Tokens;
-use crate::worker::{Backoff, Expiry, GrantCheck, Rotation, Supervisor, TokenUsage};
+use crate::worker::{Agenda, Backoff, Expiry, GrantCheck, Rewrap, Rotation, Supervisor, TokenUsage};
 use keys::Keys;
 
 pub use keys::check_keys;
@@ -247,10 +248,10 @@ impl Parts {
     ) -> App {
         let stop = CancellationToken::new();
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        let workers = self.workers(Duration::from_secs(settings.workers.rotation_poll.get()), &stop);
+        let workers = self.workers(&settings.workers, &stop);
         let sweeper = tokio::spawn(keys::sweep(Arc::clone(&self.keys)));
         let limits = ConnectionLimits::behind(&settings.access.proxies);
-        let api = Arc::new(self.api(settings));
+        let api = Arc::new(self.api(settings, &stop));
         let serving = serve(listener, tls, router(api), limits, stop.clone());
         App {
             address,
@@ -264,7 +265,8 @@ impl Parts {
         }
     }
 
-    fn workers(&self, sleep_max: Duration, stop: &CancellationToken) -> Supervisor {
+    fn workers(&self, settings: &Workers, stop: &CancellationToken) -> Supervisor {
+        let sleep_max = Duration::from_secs(settings.rotation_poll.get());
         let mut workers = Supervisor::new(Arc::clone(&self.replica), sleep_max, stop.clone());
         workers.run(Rotation {
             replica: Arc::clone(&self.replica),
@@ -281,6 +283,16 @@ impl Parts {
             metrics: Arc::clone(&self.metrics),
             request_ids: self.request_ids.clone(),
         });
+        workers.run(Rewrap {
+            replica: Arc::clone(&self.replica),
+            keys: Arc::clone(&self.keys) as Arc<_>,
+            audit: Arc::clone(&self.audit),
+            metrics: Arc::clone(&self.metrics),
+            request_ids: self.request_ids.clone(),
+            settings: settings.rewrap,
+            agenda: Agenda::new(&settings.rewrap),
+            stop: stop.clone(),
+        });
         workers.run(GrantCheck::new(
             Arc::clone(&self.replica),
             Arc::clone(&self.grants),
@@ -291,7 +303,7 @@ impl Parts {
         workers
     }
 
-    fn api(&self, settings: Settings) -> Api {
+    fn api(&self, settings: Settings, stop: &CancellationToken) -> Api {
         let (replica, sealing) = (&self.replica, &self.sealing);
         let access = settings.access;
         Api {
@@ -308,6 +320,12 @@ impl Parts {
             roles: Roles::new(Arc::clone(replica), Arc::clone(&self.grants)),
             tokens: Tokens::new(Arc::clone(replica), Arc::clone(sealing), Arc::clone(&self.grants)),
             cluster: Cluster::new(Arc::clone(replica), Arc::new(RaftMembership(Arc::clone(&self.node)))),
+            rewrapping: Rewrapping::new(
+                Arc::clone(replica),
+                Arc::clone(&self.keys) as Arc<_>,
+                settings.workers.rewrap.enabled,
+                stop.clone(),
+            ),
             replica: Arc::clone(replica),
             read_consistency: settings.node.read_consistency,
             audit: Arc::clone(&self.audit),

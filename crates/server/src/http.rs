@@ -9,6 +9,7 @@ mod error;
 mod freshness;
 mod guard;
 mod idle;
+mod kms;
 pub mod listen;
 mod patience;
 mod places;

@@ -62,7 +62,7 @@ type Step = (Who, &'static str, &'static str, u16, &'static str, &'static str, u
 /// Every route's success; the other lines prepare it or clear up. A vault that is alone can't make all changes of its
 /// members.
 #[rustfmt::skip]
-const SUCCESSES: [Step; 30] = [
+const SUCCESSES: [Step; 32] = [
     (Who::Admin, "POST /v1/secrets", r#"{"name": "db/a", "kind": "automatic", "rotation_interval_secs": 86400}"#, 201, "secret.create", "db/a", 1),
     (Who::Admin, "GET /v1/secrets", "", 200, "secret.list", "", 0),
     (Who::Reader, "GET /v1/secrets/db/a", "", 200, "secret.read", "db/a", 1),
@@ -92,6 +92,8 @@ const SUCCESSES: [Step; 30] = [
     (Who::Admin, "POST /v1/admin/cluster/nodes/1/promote", "", 200, "cluster.promote_node", "1", 0),
     (Who::Admin, "DELETE /v1/admin/cluster/nodes/9", "", 404, "cluster.remove_node", "9", 0),
     (Who::Admin, "POST /v1/admin/cluster/step-down", "", 409, "cluster.step_down", "", 0),
+    (Who::Admin, "POST /v1/admin/kms/rewrap", "", 200, "kms.rewrap", "", 0),
+    (Who::Admin, "GET /v1/admin/kms/rewrap/status", "", 200, "kms.rewrap_status", "", 0),
     (Who::Reader, "GET /metrics", "", 200, "metrics.read", "", 0),
 ];
 

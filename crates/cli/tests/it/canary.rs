@@ -318,9 +318,16 @@ async fn cluster(run: &mut Run) {
     run.silent(run.admin(Method::POST, "/v1/admin/cluster/step-down"), 409).await;
 }
 
+/// Every data key is looked at, and those of the master key before are wrapped anew.
+async fn rewrap(run: &mut Run) {
+    run.silent(run.admin(Method::POST, "/v1/admin/kms/rewrap"), 200).await;
+    run.silent(run.admin(Method::GET, "/v1/admin/kms/rewrap/status"), 200).await;
+}
+
 /// A route that is added and not walked here fails.
 async fn every_endpoint_was_called(run: &mut Run) {
     cluster(run).await;
+    rewrap(run).await;
     for probe in ["/healthz", "/readyz"] {
         run.silent(run.request(Method::GET, probe), 200).await;
     }

@@ -29,7 +29,7 @@ enum Access {
 }
 
 /// Every route, by what it asks of its caller.
-const TABLE: [(&str, Access); 28] = [
+const TABLE: [(&str, Access); 30] = [
     ("POST /v1/secrets", Access::Rule),
     ("GET /v1/secrets", Access::Token),
     ("GET /v1/secrets/{name}", Access::Reader),
@@ -55,6 +55,8 @@ const TABLE: [(&str, Access); 28] = [
     ("POST /v1/admin/cluster/nodes/{name}/promote", Access::Admin),
     ("DELETE /v1/admin/cluster/nodes/{name}", Access::Admin),
     ("POST /v1/admin/cluster/step-down", Access::Admin),
+    ("POST /v1/admin/kms/rewrap", Access::Admin),
+    ("GET /v1/admin/kms/rewrap/status", Access::Admin),
     ("GET /metrics", Access::Metrics),
     ("GET /healthz", Access::Probe),
     ("GET /readyz", Access::Probe),
@@ -254,6 +256,8 @@ impl Matrix {
             Endpoint::RemoveNode => (path("9"), Value::Null),
             Endpoint::ReadCluster
             | Endpoint::StepDown
+            | Endpoint::Rewrap
+            | Endpoint::ReadRewrapStatus
             | Endpoint::ListSecrets
             | Endpoint::ListRoles
             | Endpoint::ListTokens

@@ -19,7 +19,7 @@ use super::error::{Refused, unrecorded};
 use super::freshness::{self, X_VAULT_INDEX};
 use super::route::{Resolved, resolve};
 use super::serve::Peer;
-use super::{admin, answer, cluster, probes, roles, secrets, tokens};
+use super::{admin, answer, cluster, kms, probes, roles, secrets, tokens};
 use crate::access::{Access, LockoutGuard};
 use crate::audit::{Action, AuditLog, Outcome};
 use crate::cluster::Cluster;
@@ -28,6 +28,7 @@ use crate::failure::Failure;
 use crate::readiness::Readiness;
 use crate::replica::Replica;
 use crate::request_id::RequestIds;
+use crate::rewrap::Rewrapping;
 use crate::roles::Roles;
 use crate::secrets::Secrets;
 use crate::telemetry::Metrics;
@@ -45,6 +46,7 @@ pub struct Api {
     pub roles: Roles,
     pub tokens: Tokens,
     pub cluster: Cluster,
+    pub rewrapping: Rewrapping,
     pub replica: Arc<Replica>,
     /// Of a read that doesn't say.
     pub read_consistency: Consistency,
@@ -216,6 +218,8 @@ async fn dispatch(api: &Api, route: &Route, call: &mut Call) -> Result<Response,
         Endpoint::PromoteNode => cluster::promote_node(api, call).await,
         Endpoint::RemoveNode => cluster::remove_node(api, call).await,
         Endpoint::StepDown => cluster::step_down(api, call).await,
+        Endpoint::Rewrap => kms::rewrap(api, call).await,
+        Endpoint::ReadRewrapStatus => kms::rewrap_status(api, call).await,
         Endpoint::Metrics => probes::metrics(api, call).await,
         Endpoint::Health => Ok(probes::health()),
         Endpoint::Ready => Ok(probes::ready(api).await),
@@ -250,6 +254,8 @@ fn action(endpoint: Endpoint) -> Action {
         Endpoint::PromoteNode => Action::ClusterPromoteNode,
         Endpoint::RemoveNode => Action::ClusterRemoveNode,
         Endpoint::StepDown => Action::ClusterStepDown,
+        Endpoint::Rewrap => Action::KmsRewrap,
+        Endpoint::ReadRewrapStatus => Action::KmsRewrapStatus,
         Endpoint::Metrics => Action::MetricsRead,
         Endpoint::Health | Endpoint::Ready => Action::Unknown,
     }
