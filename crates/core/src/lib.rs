@@ -16,6 +16,7 @@ pub mod ports;
 pub mod rotation;
 pub mod secret;
 pub mod state;
+pub mod target;
 pub mod time;
 pub mod token;
 pub mod wrap;

@@ -34,3 +34,9 @@ pub const TOKEN_ALLOWED_IPS_MAX: usize = 64;
 pub const COMMAND_ITEMS_MAX: usize = 256;
 /// Longest path pattern of a rule, in bytes: a name and the closing `*`.
 pub const PATH_PATTERN_BYTES_MAX: usize = SECRET_NAME_BYTES_MAX + 1;
+/// Hosts of one rotation target.
+pub const TARGET_HOSTS_MAX: usize = 16;
+/// Longest name of a host, in bytes (RFC 1035, section 2.3.4, without the closing dot).
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+/// Longest name of a role or database in PostgreSQL, in bytes: its `NAMEDATALEN` less the closing zero.
+pub const DATABASE_IDENTIFIER_BYTES_MAX: usize = 63;
