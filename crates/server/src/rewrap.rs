@@ -28,6 +28,8 @@ const PASS_WAIT_MAX: Duration = Duration::from_secs(600);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a report waits for the KMS to name its newest rotation.
 const LATEST_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long who asks for a pass right after a start or an upgrade waits until the cluster knows of passes.
+const LEVEL_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Where to look for the end of a pass that nobody waits for any more.
 const GOES_ON: &str = "the pass goes on; GET /v1/admin/kms/rewrap/status tells how it ends";
 
@@ -69,6 +71,7 @@ impl Rewrapping {
     /// [`Failure::Conflict`] while another one is running, or while a member is of a version that knows of none;
     /// [`Failure::Unavailable`] when the KMS can't be asked, or the pass takes longer than anybody waits.
     pub async fn force(&self, _: AdminPermit, trail: &mut Trail) -> Result<EndedPass, Failure> {
+        self.level_reached().await?;
         // Not worth a call to the KMS.
         self.replica.consult(may_begin).await??;
         let current = self.keys.current_key().await?;
@@ -81,6 +84,15 @@ impl Rewrapping {
             }
             Err(other) => Err(other.into()),
         }
+    }
+
+    /// A cluster that was formed just now is about to raise its level; one of mixed versions stays below it.
+    async fn level_reached(&self) -> Result<(), Failure> {
+        let until = Instant::now() + LEVEL_WAIT_MAX;
+        while meta::feature_level(&*self.replica.view())? < REWRAP_SINCE && Instant::now() < until {
+            sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
     }
 
     /// Waits in this node's view, whichever node runs the pass, and whoever leads by then.

@@ -32,6 +32,10 @@ pub(super) struct Waiting {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all but the last job are records, and a box would cost each an allocation"
+)]
 pub(super) enum Job {
     Append(Waiting),
     Close(oneshot::Sender<Result<(), AuditUnavailable>>),

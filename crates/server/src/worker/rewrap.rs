@@ -114,7 +114,7 @@ impl Rewrap {
         {
             self.begin(agreed.target).await?;
         }
-        Ok(self.due_in()?)
+        self.due_in()
     }
 
     fn due_in(&self) -> Result<Duration, Failure> {

@@ -73,12 +73,28 @@ async fn while_one_is_running_another_is_refused_without_a_call_to_the_kms() {
     assert!(follower.records().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn below_its_level_it_is_refused_with_the_reason() {
     let cluster = Cluster::of_level_1();
+    let asked = Instant::now();
     let refused = Node::of(&cluster, 1, disabled()).force().await.unwrap_err();
+    assert_eq!(asked.elapsed().as_secs(), 3);
     assert!(matches!(&refused, Failure::Conflict(_)), "{refused:?}");
     assert!(refused.to_string().contains("upgrade all nodes"), "{refused}");
+}
+
+/// The first second of every vault: a cluster begins at the first level, and raises it once it has looked around.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_about_to_reach_the_level_is_waited_for() {
+    let cluster = Cluster::of_level_1();
+    let node = Node::of(&cluster, 1, disabled());
+    supervise(&node);
+    let (ended, ()) = tokio::join!(node.force(), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cluster.raise_level();
+    });
+    assert!(ended.unwrap().complete);
+    node.stop.cancel();
 }
 
 #[tokio::test]

@@ -177,10 +177,15 @@ struct Moment;
 
 impl Clock for Moment {
     fn now(&self) -> Timestamp {
-        // Held time doesn't leap while something blocks.
-        tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(30)));
+        tokio::task::spawn_blocking(hold_time);
         Timestamp::from_unix_ms(START_MS)
     }
+}
+
+/// Held time doesn't leap while something blocks.
+#[expect(clippy::disallowed_methods, reason = "blocks a thread that is there for it")]
+fn hold_time() {
+    std::thread::sleep(Duration::from_millis(30));
 }
 
 /// One node's part in it.
@@ -232,8 +237,12 @@ impl Cluster {
     /// At the level of re-wrapping, with an integrity key, led by node 1. Its master key was never rotated.
     pub(crate) fn new() -> Arc<Cluster> {
         let cluster = Cluster::of_level_1();
-        cluster.apply(Command::RaiseFeatureLevel(RaiseFeatureLevel { level: REWRAP_SINCE }));
+        cluster.raise_level();
         cluster
+    }
+
+    pub(crate) fn raise_level(&self) {
+        self.apply(Command::RaiseFeatureLevel(RaiseFeatureLevel { level: REWRAP_SINCE }));
     }
 
     pub(crate) fn of_level_1() -> Arc<Cluster> {
