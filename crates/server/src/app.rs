@@ -1,9 +1,11 @@
 //! The composition root: the only file that names every concrete adapter, and the order in which a node
 //! starts and stops.
 
+mod api;
 mod keys;
 mod place;
 mod readings;
+mod workers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,31 +18,25 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, LockoutGuard, TokenUses};
-use crate::adapters::clock::SteadyClock;
+use crate::access::TokenUses;
 use crate::adapters::consensus::RaftConsensus;
-use crate::adapters::membership::RaftMembership;
 use crate::audit::{AuditLog, AuditOpenError};
 use crate::bootstrap::{FirstWork, StartFault};
-use crate::cluster::Cluster;
-use crate::config::{SecretText, Settings, Workers};
+use crate::config::{SecretText, Settings};
 use crate::grants::Grants;
 use crate::http::listen::{BindError, bind};
+use crate::http::router;
 use crate::http::serve::{ConnectionLimits, Drained, serve};
 use crate::http::tls::{TlsError, server_config};
-use crate::http::{Api, router};
-use crate::readiness::Readiness;
 use crate::replica::Replica;
 use crate::request_id::RequestIds;
-use crate::rewrap::Rewrapping;
-use crate::roles::Roles;
 use crate::sealing::Sealing;
 use crate::secrets::Secrets;
 use crate::telemetry::{KmsMetrics, Metrics};
-use crate::tokens::Tokens;
-use crate::worker::{Agenda, Backoff, Expiry, GrantCheck, Rewrap, Rotation, Supervisor, TokenUsage};
+use crate::worker::Supervisor;
 use keys::Keys;
 
+pub use hyperion_vault_kms::CheckStep;
 pub use keys::check_keys;
 
 /// How long a stop waits for rounds of the workers that have begun.
@@ -262,82 +258,6 @@ impl Parts {
             sweeper,
             node: self.node,
             audit: self.audit,
-        }
-    }
-
-    fn workers(&self, settings: &Workers, stop: &CancellationToken) -> Supervisor {
-        let sleep_max = Duration::from_secs(settings.rotation_poll.get());
-        let mut workers = Supervisor::new(Arc::clone(&self.replica), sleep_max, stop.clone());
-        workers.run(Rotation {
-            replica: Arc::clone(&self.replica),
-            secrets: Arc::clone(&self.secrets),
-            audit: Arc::clone(&self.audit),
-            metrics: Arc::clone(&self.metrics),
-            request_ids: self.request_ids.clone(),
-            backoff: Backoff::default(),
-            stop: stop.clone(),
-        });
-        workers.run(Expiry {
-            replica: Arc::clone(&self.replica),
-            audit: Arc::clone(&self.audit),
-            metrics: Arc::clone(&self.metrics),
-            request_ids: self.request_ids.clone(),
-        });
-        workers.run(Rewrap {
-            replica: Arc::clone(&self.replica),
-            keys: Arc::clone(&self.keys) as Arc<_>,
-            audit: Arc::clone(&self.audit),
-            metrics: Arc::clone(&self.metrics),
-            request_ids: self.request_ids.clone(),
-            settings: settings.rewrap,
-            agenda: Agenda::new(&settings.rewrap),
-            stop: stop.clone(),
-        });
-        workers.run(GrantCheck::new(
-            Arc::clone(&self.replica),
-            Arc::clone(&self.grants),
-            Arc::clone(&self.audit),
-            self.request_ids.clone(),
-        ));
-        workers.run(TokenUsage { replica: Arc::clone(&self.replica), uses: Arc::clone(&self.uses) });
-        workers
-    }
-
-    fn api(&self, settings: Settings, stop: &CancellationToken) -> Api {
-        let (replica, sealing) = (&self.replica, &self.sealing);
-        let access = settings.access;
-        Api {
-            access: Access::new(
-                Arc::clone(replica),
-                Arc::clone(&self.grants),
-                access.readers,
-                access.read_auth,
-                Arc::clone(&self.uses),
-            ),
-            // A step of the wall clock must neither free anybody nor lock him out for years.
-            lockouts: LockoutGuard::new(access.lockout, Arc::new(SteadyClock::starting_at(self.clock.now()))),
-            secrets: Arc::clone(&self.secrets),
-            roles: Roles::new(Arc::clone(replica), Arc::clone(&self.grants)),
-            tokens: Tokens::new(Arc::clone(replica), Arc::clone(sealing), Arc::clone(&self.grants)),
-            cluster: Cluster::new(Arc::clone(replica), Arc::new(RaftMembership(Arc::clone(&self.node)))),
-            rewrapping: Rewrapping::new(
-                Arc::clone(replica),
-                Arc::clone(&self.keys) as Arc<_>,
-                settings.workers.rewrap.enabled,
-                stop.clone(),
-            ),
-            replica: Arc::clone(replica),
-            read_consistency: settings.node.read_consistency,
-            audit: Arc::clone(&self.audit),
-            readiness: Readiness::new(
-                Arc::clone(replica),
-                Arc::clone(&self.grants),
-                Arc::clone(sealing),
-                Arc::clone(&self.audit),
-            ),
-            metrics: Arc::clone(&self.metrics),
-            proxies: access.proxies,
-            request_ids: self.request_ids.clone(),
         }
     }
 
