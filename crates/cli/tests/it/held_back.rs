@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
-use crate::vault::{ADMIN, Vault, expect};
+use crate::vault::Vault;
 
 /// A request of which all but the last byte of the body is sent.
 async fn hold_back(vault: &Vault, path: &str, token: &str, body: &str) -> Connection {
@@ -56,31 +56,4 @@ async fn guesses_that_are_let_in_together_are_not_answered_beyond_the_limit() {
         verdicts += u32::from(answer.status == 200);
     }
     assert!(verdicts <= 5, "{verdicts} guesses were answered");
-}
-
-#[tokio::test]
-async fn a_wrong_master_key_is_not_ready_and_holds_up_no_rotation_but_its_own() {
-    const LOST: usize = 300;
-    let mut vault = Vault::start(&[("VAULT_ROTATION_POLL_SECS", "1")]);
-    let automatic = |name: String, format: &str| {
-        let mut body = json!({"name": name, "kind": "automatic", "rotation_interval_secs": 2});
-        if format == "userpass" {
-            body["username"] = json!("app");
-        }
-        body
-    };
-    for number in 0..LOST {
-        vault.expect(Method::POST, "/v1/secrets", automatic(format!("a/{number}"), "userpass"), 201).await;
-    }
-    vault.kill();
-    vault.set("VAULT_LOCAL_MASTER_KEY", "YW5vdGhlciBrZXkgb2YgMzIgYnl0ZXMgZXhhY3RseSE=");
-    vault.resume();
-    let ready = vault.request(Method::GET, "/readyz").send().await.unwrap();
-    assert_eq!(ready.status(), 503);
-    assert!(ready.text().await.unwrap().contains("master key"));
-
-    vault.expect(Method::POST, "/v1/secrets", automatic("z".to_owned(), "opaque"), 201).await;
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    let healthy = expect(vault.request(Method::GET, "/v1/secrets/z").bearer_auth(ADMIN), 200).await;
-    assert!(healthy["version"].as_u64().unwrap() >= 2, "{healthy}");
 }

@@ -27,6 +27,7 @@ mod leak;
 mod limits;
 mod load;
 mod lockout;
+mod master_key;
 mod matrix;
 mod recover;
 mod refused_start;

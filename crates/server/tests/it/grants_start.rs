@@ -1,12 +1,12 @@
 //! What a start does about the cluster's integrity key: made once, opened by each node, and while it can't be, no token
 //! counts and everything that needs none goes on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyperion_vault_core::state::command::InstallIntegrityKey;
 use hyperion_vault_core::state::table::meta::{self, WrappedIntegrityKey};
 use hyperion_vault_core::state::{Command, Outcome, Refusal};
+use hyperion_vault_core::token::Token;
 use hyperion_vault_crypto::EncryptionContext;
 use hyperion_vault_kms::KeyProvider;
 use hyperion_vault_server::access::Reader;
@@ -14,6 +14,7 @@ use hyperion_vault_server::audit::Action;
 use hyperion_vault_server::bootstrap::StartFault;
 use hyperion_vault_server::failure::Failure;
 use hyperion_vault_server::ports::Consensus;
+use hyperion_vault_server::worker::Job;
 use tokio::task::JoinHandle;
 
 use crate::disk_fixture::{Table, edit, put, record};
@@ -181,13 +182,16 @@ async fn a_key_that_is_not_the_cluster_s_is_not_opened() {
     other.started().await;
     let intact = world.disk.rows();
     let foreign = record::<WrappedIntegrityKey>(&other.disk.rows(), INTEGRITY_KEY);
-    let changes: [(&str, &dyn Fn(&mut WrappedIntegrityKey)); 3] = [
-        ("a flipped bit", &|key| key.wrapped[40] ^= 1),
-        ("that of another cluster under the same master key", &|key| *key = foreign.clone()),
-        ("nothing", &|key| key.wrapped.clear()),
+    type Change = (&'static str, fn(&mut WrappedIntegrityKey, &WrappedIntegrityKey));
+    let changes: [Change; 3] = [
+        ("a flipped bit", |key, _| key.wrapped[40] ^= 1),
+        ("that of another cluster under the same master key", |key, foreign| *key = foreign.clone()),
+        ("nothing", |key, _| key.wrapped.clear()),
     ];
     for (what, change) in changes {
-        write(&world, |rows| edit(rows, INTEGRITY_KEY, |key: &mut WrappedIntegrityKey| change(key)));
+        write(&world, |rows| {
+            edit(rows, INTEGRITY_KEY, |key: &mut WrappedIntegrityKey| change(key, &foreign));
+        });
         let node = world.node();
         assert!(matches!(node.first_work().done().await, Err(StartFault::KeyNotOpened(_))), "{what}");
         assert_closed(&node, "is not authentic").await;
@@ -241,8 +245,6 @@ async fn a_forged_installation_of_a_key_vouches_for_nothing() {
 /// Before the key is open nothing could be said of a row; afterwards its check says what it finds.
 #[tokio::test]
 async fn rows_are_checked_as_soon_as_they_can_be() {
-    use hyperion_vault_core::token::Token;
-    use hyperion_vault_server::worker::Job;
     let world = World::new();
     world.started().await;
     let key = b"\x07bootstrap-admin";
@@ -252,7 +254,7 @@ async fn rows_are_checked_as_soon_as_they_can_be() {
         put(rows, key, &admin);
     });
     world.kms.goes_away();
-    let node = Arc::new(world.node());
+    let node = world.node();
     let start = starting(&node).await;
     assert!(node.check.round().await <= Duration::from_secs(1));
     assert_eq!(node.grants.altered(), 0);
