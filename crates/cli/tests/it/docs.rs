@@ -3,6 +3,7 @@
 
 mod dev_vault;
 mod examples;
+mod key_management;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

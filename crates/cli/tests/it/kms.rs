@@ -115,13 +115,7 @@ async fn rewrap_status(vault: &Vault) -> Value {
     vault.expect(Method::GET, "/v1/admin/kms/rewrap/status", Value::Null, 200).await
 }
 
-/// Forces a pass, once the vault has come so far that it knows of passes.
 async fn rewrap(vault: &Vault) -> Value {
-    until("the feature level is raised", async || {
-        let cluster = vault.expect(Method::GET, "/v1/admin/cluster", Value::Null, 200).await;
-        (cluster["feature_level"].as_u64() >= Some(3)).then_some(())
-    })
-    .await;
     vault.expect(Method::POST, "/v1/admin/kms/rewrap", Value::Null, 200).await
 }
 
