@@ -7,6 +7,7 @@
 
 pub mod allowlist;
 pub mod client_address;
+pub mod generator;
 pub mod grant;
 pub mod limits;
 pub mod lockout;

@@ -40,3 +40,14 @@ pub const TARGET_HOSTS_MAX: usize = 16;
 pub const HOST_NAME_BYTES_MAX: usize = 253;
 /// Longest name of a role or database in PostgreSQL, in bytes: its `NAMEDATALEN` less the closing zero.
 pub const DATABASE_IDENTIFIER_BYTES_MAX: usize = 63;
+/// Fewest characters of a generated value.
+pub const GENERATED_CHARS_MIN: u32 = 8;
+/// Most characters of a generated value.
+pub const GENERATED_CHARS_MAX: u32 = 1_024;
+/// Least entropy of a generated value, in bits: what can't be guessed while it is looked up online.
+pub const GENERATED_ENTROPY_BITS_MIN: u32 = 64;
+/// Longest that one attempt to apply a new password counts as running. Its worker gives up before; whoever takes over
+/// doesn't wait for it.
+pub const ATTEMPT_MAX: Seconds = Seconds::new(60);
+/// Longest pause after a failed rotation, in milliseconds.
+pub const RETRY_AFTER_MS_MAX: u64 = 600_000;

@@ -2,8 +2,11 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::generator::Generator;
 use crate::limits::DESCRIPTION_CHARS_MAX;
 use crate::name::SecretName;
+use crate::rotation::{PendingVersion, RotationProgress};
+use crate::target::Target;
 use crate::time::{Seconds, Timestamp};
 use crate::wrap::WrapEpoch;
 
@@ -149,7 +152,7 @@ pub struct Secret {
     /// The version that a read answers with.
     #[n(5)]
     pub current: VersionNumber,
-    /// Versions stored, the current one included; at most `STORED_VERSIONS_MAX`.
+    /// Versions stored, the current and a pending one included; at most `STORED_VERSIONS_MAX`.
     #[n(6)]
     pub stored_versions: u64,
     /// Present exactly when the kind is automatic.
@@ -164,6 +167,29 @@ pub struct Secret {
     pub created_at: Timestamp,
     #[n(11)]
     pub updated_at: Timestamp,
+    /// Where each rotation applies the new password; only on an automatic userpass secret.
+    #[n(12)]
+    pub target: Option<Target>,
+    /// How new material is made; absent: as every secret's.
+    #[n(13)]
+    pub generator: Option<Generator>,
+    /// Absent until the first rotation that is known of.
+    #[n(14)]
+    pub rotation: Option<RotationProgress>,
+}
+
+impl Secret {
+    /// When the worker is to look after it: the next attempt where one is to be made again, else the next rotation.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.rotation.as_ref().and_then(|rotation| rotation.next_attempt_at).or(self.next_rotation_at)
+    }
+
+    /// The version that is stored and not yet current.
+    #[must_use]
+    pub fn pending(&self) -> Option<&PendingVersion> {
+        self.rotation.as_ref().and_then(|rotation| rotation.pending.as_ref())
+    }
 }
 
 /// One version of a secret, as stored.
@@ -173,7 +199,7 @@ pub struct Version {
     pub sealed: SealedVersion,
     #[n(1)]
     pub created_at: Timestamp,
-    /// Absent while the version is current; set when it is superseded.
+    /// Absent while the version is pending or current; set when it is superseded.
     #[n(2)]
     pub expires_at: Option<Timestamp>,
 }

@@ -14,7 +14,9 @@ pub mod table;
 
 pub use apply::{apply, preview};
 pub use command::{Command, Origin, Proposal, UnreadableProposal};
-pub use feature_level::{FEATURE_LEVEL, FIRST_FEATURE_LEVEL, ORIGINS_SINCE, REWRAP_SINCE, UnsupportedLevel};
+pub use feature_level::{
+    FEATURE_LEVEL, FIRST_FEATURE_LEVEL, ORIGINS_SINCE, REWRAP_SINCE, TARGETS_SINCE, UnsupportedLevel,
+};
 pub use outcome::{Effect, Outcome, Refusal};
 pub use overlay::Overlay;
 pub use row::CorruptRow;

@@ -27,6 +27,12 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(span.0.saturating_mul(1_000)))
     }
 
+    /// So many milliseconds later; stops at the end of representable time.
+    #[must_use]
+    pub const fn plus_ms(self, ms: u64) -> Timestamp {
+        Timestamp(self.0.saturating_add(ms))
+    }
+
     /// Milliseconds from `earlier` to here; 0 when `earlier` is later.
     #[must_use]
     pub const fn ms_since(self, earlier: Timestamp) -> u64 {

@@ -53,6 +53,8 @@ fn create(number: u64) -> Command {
         rotation_interval: None,
         grace_period: Seconds::new(0),
         sealed,
+        target: None,
+        generator: None,
     })
 }
 

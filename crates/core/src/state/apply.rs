@@ -66,6 +66,11 @@ fn dispatch(command: &Command, now: Timestamp, rows: &mut dyn RowsMut) -> Result
         Command::BeginRewrap(command) => command.apply(rows),
         Command::RewrapKeys(command) => command.apply(rows),
         Command::EndRewrap(command) => command.apply(now, rows),
+        Command::PrepareRotation(command) => command.apply(now, rows),
+        Command::BeginAttempt(command) => command.apply(now, rows),
+        Command::PromoteVersion(command) => command.apply(now, rows),
+        Command::FailRotation(command) => command.apply(now, rows),
+        Command::HastenRotation(command) => command.apply(now, rows),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The replicated commands, one file each: its fields, how it is applied, and its tests.
 
 mod adopt_rotation;
+mod begin_attempt;
 mod begin_rewrap;
 mod bootstrap;
 mod create_role;
@@ -8,9 +9,13 @@ mod create_secret;
 mod delete_role;
 mod delete_secret;
 mod end_rewrap;
+mod fail_rotation;
+mod hasten_rotation;
 mod initialize_cluster;
 mod install_integrity_key;
 mod issue_token;
+mod prepare_rotation;
+mod promote_version;
 mod raise_feature_level;
 mod remove_expired;
 mod revoke_token;
@@ -22,6 +27,7 @@ mod update_secret;
 mod version_chain;
 
 pub use adopt_rotation::AdoptRotation;
+pub use begin_attempt::BeginAttempt;
 pub use begin_rewrap::BeginRewrap;
 pub use bootstrap::{BOOTSTRAP_TOKEN_NAME, Bootstrap};
 pub use create_role::CreateRole;
@@ -29,9 +35,13 @@ pub use create_secret::CreateSecret;
 pub use delete_role::DeleteRole;
 pub use delete_secret::DeleteSecret;
 pub use end_rewrap::EndRewrap;
+pub use fail_rotation::FailRotation;
+pub use hasten_rotation::HastenRotation;
 pub use initialize_cluster::InitializeCluster;
 pub use install_integrity_key::InstallIntegrityKey;
 pub use issue_token::IssueToken;
+pub use prepare_rotation::PrepareRotation;
+pub use promote_version::PromoteVersion;
 pub use raise_feature_level::RaiseFeatureLevel;
 pub use remove_expired::RemoveExpired;
 pub use revoke_token::RevokeToken;
@@ -39,11 +49,11 @@ pub use rewrap_keys::{RewrapKeys, RewrappedKey, RewrappedVersion};
 pub use rotate_secret::RotateSecret;
 pub use set_rules::SetRules;
 pub use touch_tokens::{TokenUse, TouchTokens};
-pub use update_secret::UpdateSecret;
+pub use update_secret::{Setting, UpdateSecret};
 
 use minicbor::{Decode, Encode};
 
-use super::feature_level::{FIRST_FEATURE_LEVEL, REWRAP_SINCE};
+use super::feature_level::{FIRST_FEATURE_LEVEL, REWRAP_SINCE, TARGETS_SINCE};
 use crate::time::Timestamp;
 
 /// A change of the replicated state. A number once used is never used for something else; a command whose
@@ -88,6 +98,16 @@ pub enum Command {
     RewrapKeys(#[n(0)] RewrapKeys),
     #[n(18)]
     EndRewrap(#[n(0)] EndRewrap),
+    #[n(19)]
+    PrepareRotation(#[n(0)] PrepareRotation),
+    #[n(20)]
+    BeginAttempt(#[n(0)] BeginAttempt),
+    #[n(21)]
+    PromoteVersion(#[n(0)] PromoteVersion),
+    #[n(22)]
+    FailRotation(#[n(0)] FailRotation),
+    #[n(23)]
+    HastenRotation(#[n(0)] HastenRotation),
 }
 
 impl Command {
@@ -95,6 +115,8 @@ impl Command {
     #[must_use]
     pub const fn level(&self) -> u32 {
         match self {
+            Command::CreateSecret(command) if command.needs_targets() => TARGETS_SINCE,
+            Command::UpdateSecret(command) if command.needs_targets() => TARGETS_SINCE,
             Command::InitializeCluster(_)
             | Command::Bootstrap(_)
             | Command::CreateSecret(_)
@@ -113,6 +135,11 @@ impl Command {
             | Command::BeginRewrap(_)
             | Command::RewrapKeys(_)
             | Command::EndRewrap(_) => REWRAP_SINCE,
+            Command::PrepareRotation(_)
+            | Command::BeginAttempt(_)
+            | Command::PromoteVersion(_)
+            | Command::FailRotation(_)
+            | Command::HastenRotation(_) => TARGETS_SINCE,
             // It is what leads out of the first level, so it can't wait for the next. Its proposer knows the level
             // of every member; nobody else may propose it.
             Command::RaiseFeatureLevel(_) => FIRST_FEATURE_LEVEL,
@@ -185,6 +212,10 @@ mod golden_tests;
 #[cfg(test)]
 #[path = "command/rewrap_tests.rs"]
 mod rewrap_tests;
+
+#[cfg(test)]
+#[path = "command/rotation_tests.rs"]
+mod rotation_tests;
 
 #[cfg(test)]
 #[path = "command/grant_tests.rs"]

@@ -8,13 +8,16 @@
 pub const FIRST_FEATURE_LEVEL: u32 = 1;
 
 /// The highest level that this build can decode and apply.
-pub const FEATURE_LEVEL: u32 = 3;
+pub const FEATURE_LEVEL: u32 = 4;
 
 /// The level from which on a proposal with an origin is applied once only; below it, origins say nothing.
 pub const ORIGINS_SINCE: u32 = 2;
 
 /// The level from which on data keys are re-wrapped.
 pub const REWRAP_SINCE: u32 = 3;
+
+/// The level from which on secrets have targets and generators, and the state tells how rotations go.
+pub const TARGETS_SINCE: u32 = 4;
 
 /// The cluster has reached a level that this build doesn't know. The node must halt: what newer builds make of the
 /// same log, it can't.

@@ -20,6 +20,8 @@ pub enum Effect {
     Done,
     /// The secret as it is now; before it was deleted, for a deletion.
     Secret(Box<Secret>),
+    /// The secret as it is now; the command was about the version after its current one.
+    Pending(Box<Secret>),
     /// The role as it is now.
     Role(Box<Role>),
     /// The token as it is now.
@@ -49,6 +51,22 @@ pub enum Refusal {
         "too many versions are in their grace period; wait for some to expire or shorten the grace period"
     )]
     TooManyVersions,
+    #[error(
+        "the secret has a target: its password changes by rotation; ?apply=false tells the vault one that the database has already"
+    )]
+    HasTarget,
+    #[error("the secret has no target")]
+    NoTarget,
+    #[error(
+        "a new password is prepared that the database may have; let it be applied, or give the one it has with ?apply=false"
+    )]
+    RotationPending,
+    #[error("a new password is being applied right now; ask again in a few seconds")]
+    RotationRunning,
+    #[error("no version is pending")]
+    NothingPending,
+    #[error("another attempt took over")]
+    AttemptTakenOver,
     #[error("a role of this name exists already")]
     RoleExists,
     #[error("no such role")]

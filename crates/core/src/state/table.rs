@@ -110,8 +110,11 @@ mod tests {
     /// A copied secret was answered as the secret whose place it stood in.
     #[test]
     fn a_record_under_another_s_key_is_damage_even_with_a_right_checksum() {
-        let [one, other] = ["one", "other"]
-            .map(|name| RotationDue { at: Timestamp::EPOCH, name: SecretName::parse(name).unwrap() });
+        let [one, other] = ["one", "other"].map(|name| RotationDue {
+            at: Timestamp::EPOCH,
+            name: SecretName::parse(name).unwrap(),
+            overdue_since: None,
+        });
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         row::put(&mut rows, &one.key(), &one).unwrap();
         assert_eq!(record(&rows, &one.key()), Ok(Some(one.clone())));

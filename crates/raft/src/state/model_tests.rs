@@ -96,6 +96,8 @@ fn create(number: u8, byte: u8) -> Command {
         rotation_interval: None,
         grace_period: Seconds::new(u64::from(byte)),
         sealed: sealed(byte),
+        target: None,
+        generator: None,
     })
 }
 
@@ -108,6 +110,9 @@ fn update(number: u8, expected: u64, byte: u8) -> Command {
         rotation_interval: None,
         grace_period: None,
         sealed: Some(sealed(byte)),
+        target: None,
+        generator: None,
+        is_applied: None,
     })
 }
 

@@ -86,6 +86,8 @@ pub(crate) fn create(number: u64, ciphertext_bytes: usize) -> Command {
         rotation_interval: None,
         grace_period: Seconds::new(0),
         sealed,
+        target: None,
+        generator: None,
     })
 }
 

@@ -43,6 +43,8 @@ impl Secrets {
             rotation_interval: new.rotation_interval,
             grace_period: new.grace_period,
             sealed,
+            target: None,
+            generator: None,
         });
         let secret = changed_secret(self.replica.change(command, trail).await?)?;
         Ok(Opened { version: secret.current, created_at: secret.updated_at, secret, material })
@@ -133,6 +135,9 @@ fn update_command(secret: &Secret, change: &SecretChange, sealed: Option<SealedV
         rotation_interval: change.rotation_interval,
         grace_period: change.grace_period,
         sealed,
+        target: None,
+        generator: None,
+        is_applied: None,
     })
 }
 

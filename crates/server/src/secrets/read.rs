@@ -64,7 +64,7 @@ impl Secrets {
         };
         let now = self.replica.now(&view)?;
         let version = versions::get(&*view, &secret.name, number)?
-            .filter(|version| !expired(version.expires_at, now))
+            .filter(|version| number < secret.current && !expired(version.expires_at, now))
             .ok_or(Failure::NotFound("no such version, or its grace period is over"))?;
         self.open_version(secret, number, &version).await
     }
@@ -95,9 +95,7 @@ impl Secrets {
             return Ok(Verdict::Invalid);
         };
         let now = self.replica.now(&view)?;
-        let live = versions::of_secret(&*view, &secret.name)?;
-        let live = live.into_iter().filter(|(_, version)| !expired(version.expires_at, now));
-        let verdict = stream::iter(live)
+        let verdict = stream::iter(versions::live(&*view, &secret, now)?)
             .map(|(number, version)| self.matches(&secret, number, version, value))
             .buffered(UNWRAPS_AT_ONCE)
             .try_fold(Verdict::Invalid, async |verdict, next| Ok(next.unwrap_or(verdict)));
@@ -115,9 +113,7 @@ impl Secrets {
         let view = self.replica.view();
         let secret = secrets::get(&*view, name)?.ok_or(Refusal::SecretNotFound)?;
         let now = self.replica.now(&view)?;
-        let mut live = versions::of_secret(&*view, name)?;
-        live.retain(|(_, version)| !expired(version.expires_at, now));
-        Ok((secret.current, live))
+        Ok((secret.current, versions::live(&*view, &secret, now)?))
     }
 
     /// The secrets that any rule of the principal's role is about. Blocking: it may read much.

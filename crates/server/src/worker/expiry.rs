@@ -155,6 +155,8 @@ mod tests {
             rotation_interval: None,
             grace_period: Seconds::new(1),
             sealed: sealed(),
+            target: None,
+            generator: None,
         };
         let update = UpdateSecret {
             name,
@@ -164,6 +166,9 @@ mod tests {
             rotation_interval: None,
             grace_period: None,
             sealed: Some(sealed()),
+            target: None,
+            generator: None,
+            is_applied: None,
         };
         let mut rows = Table::new();
         for command in [Command::CreateSecret(create), Command::UpdateSecret(update)] {

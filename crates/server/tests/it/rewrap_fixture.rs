@@ -318,6 +318,8 @@ impl Cluster {
             rotation_interval: None,
             grace_period: Seconds::ZERO,
             sealed,
+            target: None,
+            generator: None,
         }));
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
     }

@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::version_chain;
+use crate::generator::Generator;
 use crate::name::SecretName;
 use crate::rotation::next_rotation;
 use crate::secret::{
@@ -10,6 +11,7 @@ use crate::secret::{
 };
 use crate::state::table::{meta, secrets, versions};
 use crate::state::{Effect, Outcome, Refusal, RowsMut, StateFault};
+use crate::target::Target;
 use crate::time::{Seconds, Timestamp};
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -32,9 +34,20 @@ pub struct CreateSecret {
     /// Sealed as version [`VersionNumber::FIRST`].
     #[n(7)]
     pub sealed: SealedVersion,
+    /// Only for an automatic secret of format userpass. From level [`TARGETS_SINCE`](crate::state::TARGETS_SINCE) on.
+    #[n(8)]
+    pub target: Option<Target>,
+    /// From the same level on.
+    #[n(9)]
+    pub generator: Option<Generator>,
 }
 
 impl CreateSecret {
+    /// Whether it says what members of a lower level would read past.
+    pub(super) const fn needs_targets(&self) -> bool {
+        self.target.is_some() || self.generator.is_some()
+    }
+
     pub(in crate::state) fn apply(
         &self,
         now: Timestamp,
@@ -43,11 +56,10 @@ impl CreateSecret {
         if secrets::get(rows, &self.name)?.is_some() {
             return Ok(Refusal::SecretExists.outcome());
         }
-        let mut secret = self.secret(now);
+        let secret = self.secret(now);
         let first = Version { sealed: self.sealed.clone(), created_at: now, expires_at: None };
         versions::add(rows, &self.name, secret.current, &first)?;
-        version_chain::reschedule(rows, &mut secret, next_rotation(self.rotation_interval, now))?;
-        secrets::put(rows, &secret)?;
+        version_chain::save(rows, None, &secret)?;
         meta::count(rows, |counts| {
             counts.secrets += 1;
             counts.versions += 1;
@@ -66,9 +78,12 @@ impl CreateSecret {
             stored_versions: 1,
             rotation_interval: self.rotation_interval,
             grace_period: self.grace_period,
-            next_rotation_at: None,
+            next_rotation_at: next_rotation(self.rotation_interval, now),
             created_at: now,
             updated_at: now,
+            target: self.target.clone(),
+            generator: self.generator.clone(),
+            rotation: None,
         }
     }
 }

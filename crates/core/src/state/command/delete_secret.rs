@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode};
 use super::version_chain;
 use crate::name::SecretName;
 use crate::state::table::expiry_due::{self, ExpiryDue};
-use crate::state::table::{meta, secrets, versions};
+use crate::state::table::{meta, rotation_due, secrets, versions};
 use crate::state::{Effect, Outcome, Refusal, RowsMut, StateFault};
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -20,7 +20,9 @@ impl DeleteSecret {
             return Ok(Refusal::SecretNotFound.outcome());
         };
         let removed = self.remove_versions(rows)?;
-        version_chain::reschedule(rows, &mut secret.clone(), None)?;
+        if let Some(due) = version_chain::entry(&secret) {
+            rotation_due::remove(rows, &due)?;
+        }
         secrets::remove(rows, &self.name)?;
         meta::count(rows, |counts| {
             counts.secrets = counts.secrets.saturating_sub(1);

@@ -4,12 +4,15 @@
 
 use super::tests::{fingerprint, sealed, secret_name};
 use super::*;
+use crate::generator::Generator;
 use crate::grant::GrantMac;
 use crate::name::{RoleName, TokenName};
 use crate::policy::{Action, PathPattern, Rule};
+use crate::rotation::RotationFault;
 use crate::secret::{Description, SealedVersion, SecretFormat, SecretId, SecretKind, VersionNumber};
 use crate::state::table::expiry_due;
 use crate::state::table::meta::WrappedIntegrityKey;
+use crate::target::{Target, TargetText};
 use crate::time::Seconds;
 use crate::wrap::WrapEpoch;
 
@@ -59,14 +62,25 @@ fn what_level_3_adds_is_these_bytes() {
 }
 
 #[test]
+fn what_level_4_adds_is_these_bytes() {
+    let expected = lines(include_str!("../../../tests/vectors/commands_level_4.txt"));
+    let encoded: Vec<String> =
+        level_4_additions().iter().map(|proposal| hex::encode(proposal.encode())).collect();
+    assert_eq!(encoded, expected, "\n{}\n", encoded.join("\n"));
+    assert!(level_4_additions().iter().all(|proposal| proposal.command.level() == 4));
+}
+
+#[test]
 fn every_golden_proposal_is_read_as_what_it_was_written_from() {
     let level_1 =
         one_of_each_of_level_1().into_iter().map(|command| Proposal { stamp: STAMP, command, origin: None });
-    let written: Vec<Proposal> = level_1.chain(level_2_additions()).chain(level_3_additions()).collect();
+    let written: Vec<Proposal> =
+        level_1.chain(level_2_additions()).chain(level_3_additions()).chain(level_4_additions()).collect();
     let vectors = [
         include_str!("../../../tests/vectors/commands_level_1.txt"),
         include_str!("../../../tests/vectors/commands_level_2.txt"),
         include_str!("../../../tests/vectors/commands_level_3.txt"),
+        include_str!("../../../tests/vectors/commands_level_4.txt"),
     ];
     let read: Vec<Proposal> = vectors
         .into_iter()
@@ -128,6 +142,68 @@ fn level_3_additions() -> [Proposal; 5] {
     .map(|command| Proposal { stamp: STAMP, command, origin: None })
 }
 
+fn level_4_additions() -> Vec<Proposal> {
+    let (name, id, expected) = (secret_name("db/pw"), SecretId::from_bytes([7; 16]), VersionNumber::new(3));
+    let (hosts, roles) = (["db1:5432".to_owned(), "[::1]:1".to_owned()], ["a".to_owned(), "b".to_owned()]);
+    let target = Target::parse(&TargetText {
+        kind: "postgres",
+        hosts: &hosts,
+        strategy: Some("alternating"),
+        roles: Some(&roles),
+        login_secret: Some("db/admin"),
+        sslmode: Some("verify-full"),
+        ..TargetText::default()
+    })
+    .unwrap();
+    let generator = Generator::new(20, "abcdefghij").unwrap();
+    let create = CreateSecret {
+        name: name.clone(),
+        id,
+        kind: SecretKind::Automatic,
+        format: SecretFormat::UserPass,
+        description: None,
+        rotation_interval: Some(Seconds::new(60)),
+        grace_period: Seconds::ZERO,
+        sealed: sealed(1),
+        target: Some(target.clone()),
+        generator: Some(generator.clone()),
+    };
+    let set = UpdateSecret {
+        name: name.clone(),
+        id,
+        expected,
+        description: None,
+        rotation_interval: None,
+        grace_period: None,
+        sealed: None,
+        target: Some(Setting::Set(target)),
+        generator: Some(Setting::Set(generator)),
+        is_applied: None,
+    };
+    let clear = UpdateSecret {
+        sealed: Some(sealed(2)),
+        target: Some(Setting::Clear),
+        generator: Some(Setting::Clear),
+        is_applied: Some(true),
+        ..set.clone()
+    };
+    let fault = RotationFault::Unreachable;
+    let fail =
+        FailRotation { name: name.clone(), id, expected, attempt: Some(2), fault, retry_after_ms: 1_500 };
+    let commands = [
+        Command::CreateSecret(create),
+        Command::UpdateSecret(set),
+        Command::UpdateSecret(clear),
+        Command::PrepareRotation(PrepareRotation { name: name.clone(), id, expected, sealed: sealed(3) }),
+        Command::BeginAttempt(BeginAttempt { name: name.clone(), id, expected }),
+        Command::PromoteVersion(PromoteVersion { name: name.clone(), id, expected, attempt: 2 }),
+        Command::FailRotation(FailRotation { attempt: None, ..fail.clone() }),
+        Command::FailRotation(fail),
+        Command::HastenRotation(HastenRotation { name, id, expected }),
+    ];
+    commands.into_iter().map(|command| Proposal { stamp: STAMP, command, origin: None }).collect()
+}
+
 fn one_of_each_of_level_1() -> Vec<Command> {
     let (name, id) = (secret_name("db/pw"), SecretId::from_bytes([7; 16]));
     let (role, token) = (RoleName::parse("ops").unwrap(), TokenName::parse("bot").unwrap());
@@ -146,6 +222,8 @@ fn one_of_each_of_level_1() -> Vec<Command> {
             rotation_interval: Some(Seconds::new(60)),
             grace_period: Seconds::new(5),
             sealed: sealed(1),
+            target: None,
+            generator: None,
         }),
         Command::UpdateSecret(UpdateSecret {
             name: name.clone(),
@@ -155,6 +233,9 @@ fn one_of_each_of_level_1() -> Vec<Command> {
             rotation_interval: None,
             grace_period: Some(Seconds::ZERO),
             sealed: Some(sealed(2)),
+            target: None,
+            generator: None,
+            is_applied: None,
         }),
         Command::RotateSecret(RotateSecret { name: name.clone(), id, expected, sealed: sealed(3) }),
         Command::DeleteSecret(DeleteSecret { name: name.clone() }),

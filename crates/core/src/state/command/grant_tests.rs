@@ -93,6 +93,8 @@ fn no_integrity_key_is_installed_over_secrets_roles_or_tokens() {
         rotation_interval: None,
         grace_period: Seconds::ZERO,
         sealed: sealed(1),
+        target: None,
+        generator: None,
     };
     let bootstrap = Bootstrap { fingerprint: fingerprint(3), mac: None };
     let firsts =

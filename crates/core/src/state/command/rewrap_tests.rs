@@ -70,6 +70,8 @@ impl Vault {
             rotation_interval: None,
             grace_period: Seconds::new(grace_secs),
             sealed,
+            target: None,
+            generator: None,
         }))
     }
 
@@ -85,6 +87,9 @@ impl Vault {
             rotation_interval: None,
             grace_period: None,
             sealed,
+            target: None,
+            generator: None,
+            is_applied: None,
         }))
         .unwrap();
     }

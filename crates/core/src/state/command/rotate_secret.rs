@@ -1,12 +1,10 @@
-//! Gives an automatic secret its next version, on schedule or on request.
+//! Gives an automatic secret its next version, on schedule or on request. One with a target is rotated in steps.
 
 use minicbor::{Decode, Encode};
 
 use super::version_chain;
 use crate::name::SecretName;
-use crate::rotation::next_rotation;
 use crate::secret::{SealedVersion, SecretId, SecretKind, VersionNumber};
-use crate::state::table::secrets;
 use crate::state::{Effect, Outcome, Refusal, RowsMut, StateFault};
 use crate::time::Timestamp;
 
@@ -36,13 +34,16 @@ impl RotateSecret {
         if secret.kind != SecretKind::Automatic {
             return Ok(Refusal::NotAutomatic.outcome());
         }
+        if secret.target.is_some() {
+            return Ok(Refusal::HasTarget.outcome());
+        }
+        let before = secret.clone();
         if let Err(refusal) = version_chain::advance(rows, &mut secret, &self.sealed, now)? {
             return Ok(refusal.outcome());
         }
-        let next = next_rotation(secret.rotation_interval, now);
-        version_chain::reschedule(rows, &mut secret, next)?;
+        version_chain::rotated(rows, &mut secret, now)?;
         secret.updated_at = now;
-        secrets::put(rows, &secret)?;
+        version_chain::save(rows, Some(&before), &secret)?;
         Ok(Effect::Secret(Box::new(secret)).outcome())
     }
 }

@@ -52,6 +52,8 @@ impl Vault {
             rotation_interval: interval.map(Seconds::new),
             grace_period: Seconds::new(grace),
             sealed: sealed(1),
+            target: None,
+            generator: None,
         }))
     }
 
@@ -64,6 +66,9 @@ impl Vault {
             rotation_interval: None,
             grace_period: None,
             sealed: material.then(|| sealed(9)),
+            target: None,
+            generator: None,
+            is_applied: None,
         }))
     }
 

@@ -1,4 +1,5 @@
-//! Automatic secrets by the time of their next rotation: what is due is found without a scan of all.
+//! Automatic secrets by the time of their next rotation, or of the next attempt at one: what is due is found without a
+//! scan of all.
 
 use minicbor::{Decode, Encode};
 
@@ -7,13 +8,16 @@ use crate::name::SecretName;
 use crate::state::{Rows, RowsMut, StateFault, row};
 use crate::time::Timestamp;
 
-/// A secret and when it is to be rotated.
+/// A secret and when the worker is to look after it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct RotationDue {
     #[n(0)]
     pub at: Timestamp,
     #[n(1)]
     pub name: SecretName,
+    /// When its rotation was due, where that was before and is to be tried again.
+    #[n(2)]
+    pub overdue_since: Option<Timestamp>,
 }
 
 impl Keyed for RotationDue {

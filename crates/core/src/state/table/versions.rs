@@ -3,8 +3,10 @@
 use super::{SEPARATOR, Tag, end_of_prefix, key, wraps};
 use crate::limits::STORED_VERSIONS_MAX;
 use crate::name::SecretName;
-use crate::secret::{Version, VersionNumber};
+use crate::rotation::expired;
+use crate::secret::{Secret, Version, VersionNumber};
 use crate::state::{CorruptRow, Rows, RowsMut, StateFault, row};
+use crate::time::Timestamp;
 
 fn key_of(name: &SecretName, number: VersionNumber) -> Vec<u8> {
     key(Tag::Versions, &[name.as_str().as_bytes(), &[SEPARATOR], &number.get().to_be_bytes()])
@@ -16,7 +18,7 @@ pub fn get(rows: &dyn Rows, name: &SecretName, number: VersionNumber) -> Result<
     row::get(rows, &key_of(name, number))
 }
 
-/// All stored versions of a secret, oldest first; expired ones that nobody has removed yet included.
+/// All stored versions of a secret, oldest first: also expired ones that nobody has removed yet, and a pending one.
 ///
 /// # Errors
 /// [`StateFault`].
@@ -25,6 +27,21 @@ pub fn of_secret(rows: &dyn Rows, name: &SecretName) -> Result<Vec<(VersionNumbe
     let limit = usize::try_from(STORED_VERSIONS_MAX).unwrap_or(usize::MAX);
     let found = rows.scan(&prefix, end_of_prefix(&prefix).as_deref(), limit)?;
     found.iter().map(|(key, value)| Ok((number_of(key)?, row::decode(key, value)?))).collect()
+}
+
+/// The versions of a secret that count at `now`, oldest first: the current one and those in grace, expired ones that
+/// nobody has removed and a pending one not.
+///
+/// # Errors
+/// [`StateFault`].
+pub fn live(
+    rows: &dyn Rows,
+    secret: &Secret,
+    now: Timestamp,
+) -> Result<Vec<(VersionNumber, Version)>, StateFault> {
+    let mut live = of_secret(rows, &secret.name)?;
+    live.retain(|(number, version)| *number <= secret.current && !expired(version.expires_at, now));
+    Ok(live)
 }
 
 fn number_of(key: &[u8]) -> Result<VersionNumber, CorruptRow> {
