@@ -26,6 +26,7 @@ pub mod roles;
 mod said;
 pub mod sealing;
 pub mod secrets;
+pub mod target;
 pub mod telemetry;
 pub mod tokens;
 pub mod trail;
