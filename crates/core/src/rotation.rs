@@ -98,11 +98,15 @@ pub enum RotationFault {
     Refused,
     #[n(15)]
     TooManyVersions,
+    #[n(16)]
+    Cluster,
+    #[n(17)]
+    Changed,
 }
 
 impl RotationFault {
     /// Every fault, its word in metrics, and what happened and what to do about it.
-    pub const ALL: [(RotationFault, &'static str, &'static str); 16] = [
+    pub const ALL: [(RotationFault, &'static str, &'static str); 18] = [
         (RotationFault::Internal, "internal", "an internal error, which the leader's log tells of"),
         (RotationFault::KeyManagement, "key_management", "key management is unavailable"),
         (
@@ -143,6 +147,8 @@ impl RotationFault {
             "the database refused the change, which the leader's log tells of",
         ),
         (RotationFault::TooManyVersions, "too_many_versions", "too many versions are in their grace period"),
+        (RotationFault::Cluster, "cluster", "the cluster can't take a change now"),
+        (RotationFault::Changed, "changed", "the secret was changed at the same time"),
     ];
 
     /// A word for metrics.
@@ -155,6 +161,19 @@ impl RotationFault {
     #[must_use]
     pub fn message(self) -> &'static str {
         self.entry().2
+    }
+
+    /// Whether something can't be asked now, and nothing has said no.
+    #[must_use]
+    pub fn is_unavailability(self) -> bool {
+        matches!(
+            self,
+            RotationFault::KeyManagement
+                | RotationFault::Unreachable
+                | RotationFault::NoPrimary
+                | RotationFault::TimedOut
+                | RotationFault::Cluster
+        )
     }
 
     fn entry(self) -> (RotationFault, &'static str, &'static str) {
@@ -175,6 +194,19 @@ pub fn spread_ms(name: &SecretName, due_at: Timestamp, interval: Seconds) -> u64
     let max = (interval.get().saturating_mul(1_000) / SPREAD_OF_INTERVAL).min(SPREAD_MS_MAX);
     let place = xxh3_64(name.as_str().as_bytes()) ^ xxh3_64(&due_at.as_unix_ms().to_be_bytes());
     if max == 0 { 0 } else { place % max }
+}
+
+/// First pause after a failed rotation, in milliseconds; it doubles with each further one.
+const RETRY_MS_FIRST: u64 = 1_000;
+/// Longest pause before it is spread, in milliseconds.
+const RETRY_MS_MAX: u64 = 300_000;
+
+/// When a rotation is tried again that failed `failures` times before: after a pause that doubles up to five minutes,
+/// a quarter shorter or longer as `random` says, so that what failed together isn't tried again together.
+#[must_use]
+pub fn retry_after_ms(failures: u32, random: u64) -> u64 {
+    let pause = RETRY_MS_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MS_MAX);
+    pause - pause / 4 + random % (pause / 2 + 1)
 }
 
 /// # Errors
@@ -230,6 +262,17 @@ mod tests {
             assert!(delays.iter().all(|delay| *delay < max_ms));
             let early = delays.iter().filter(|delay| **delay < max_ms / 2).count();
             assert!((400..600).contains(&early), "{early} of 1,000 in the first half");
+        }
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_after_a_pause_that_doubles_up_to_five_minutes_more_or_less() {
+        for (failures, pause) in
+            [(0, 1_000), (1, 2_000), (5, 32_000), (8, 256_000), (9, 300_000), (99, 300_000)]
+        {
+            assert_eq!(retry_after_ms(failures, 0), pause * 3 / 4);
+            assert_eq!(retry_after_ms(failures, pause / 2), pause * 5 / 4);
+            assert!(retry_after_ms(failures, u64::MAX) <= pause * 5 / 4);
         }
     }
 

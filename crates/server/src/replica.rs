@@ -255,6 +255,7 @@ impl Replica {
 fn note(effect: &Effect, trail: &mut Trail) {
     match effect {
         Effect::Secret(secret) => trail.version(secret.current.get()),
+        Effect::Pending(secret) => trail.version(secret.current.next().get()),
         Effect::RewrapBegun { number } => trail.pass(&Pass { number: *number, ..Pass::default() }),
         Effect::RewrapEnded(ended) => trail.pass(&ended.pass),
         _ => {}
@@ -262,5 +263,12 @@ fn note(effect: &Effect, trail: &mut Trail) {
 }
 
 fn schedules(command: &Command) -> bool {
-    matches!(command, Command::CreateSecret(_) | Command::UpdateSecret(_) | Command::RotateSecret(_))
+    matches!(
+        command,
+        Command::CreateSecret(_)
+            | Command::UpdateSecret(_)
+            | Command::RotateSecret(_)
+            | Command::PrepareRotation(_)
+            | Command::HastenRotation(_)
+    )
 }

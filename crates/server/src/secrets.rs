@@ -15,6 +15,7 @@ use hyperion_vault_crypto::Material;
 
 pub use input::{NewMaterial, NewSecret, SecretChange};
 pub use read::{ListQuery, Page, Verdict};
+pub use rotate::{AttemptFailure, FailedAttempt, Means, RotationStep};
 
 use crate::replica::Replica;
 use crate::sealing::Sealing;

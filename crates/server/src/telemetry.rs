@@ -34,6 +34,12 @@ struct ResultLabel {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    target: &'static str,
+    fault: &'static str,
+}
+
 /// A figure that some part of the node keeps for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
@@ -63,6 +69,7 @@ pub struct Metrics {
     seconds: Histogram,
     unrecorded: Counter<u64, AtomicU64>,
     rotations: Family<ResultLabel, Counter>,
+    rotation_faults: Family<FaultLabels, Counter>,
     expired: Counter,
     rewrap_passes: Family<ResultLabel, Counter>,
 }
@@ -77,6 +84,7 @@ impl Metrics {
             seconds: Histogram::new(REQUEST_SECONDS),
             unrecorded: Counter::default(),
             rotations: Family::default(),
+            rotation_faults: Family::default(),
             expired: Counter::default(),
             rewrap_passes: Family::default(),
         };
@@ -89,6 +97,11 @@ impl Metrics {
             metrics.unrecorded.clone(),
         );
         registry.register("scheduled_rotations", "Scheduled rotations by result", metrics.rotations.clone());
+        registry.register(
+            "rotation_failures",
+            "Failed attempts to rotate, by type of target and reason",
+            metrics.rotation_faults.clone(),
+        );
         registry.register("expired_versions", "Versions removed after their grace", metrics.expired.clone());
         registry.register("rewrap_passes", "Re-wrap passes ended, by result", metrics.rewrap_passes.clone());
         registry.register_collector(Box::new(Readings(readings)));
@@ -118,6 +131,11 @@ impl Metrics {
     pub fn rotation(&self, done: bool) {
         let result = if done { "done" } else { "failed" };
         self.rotations.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// One attempt to rotate failed. `target` is the type of its target.
+    pub fn rotation_fault(&self, target: &'static str, fault: &'static str) {
+        self.rotation_faults.get_or_create(&FaultLabels { target, fault }).inc();
     }
 
     /// Versions were removed after their grace.

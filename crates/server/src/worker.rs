@@ -10,6 +10,6 @@ mod token_use;
 pub use expiry::Expiry;
 pub use grant_check::GrantCheck;
 pub use rewrap::{Agenda, Rewrap};
-pub use rotation::{Backoff, Rotation};
+pub use rotation::{Attempts, Rotation};
 pub use supervisor::{Job, Place, Supervisor};
 pub use token_use::TokenUsage;

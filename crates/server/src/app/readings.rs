@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyperion_vault_core::state::table::meta;
 use hyperion_vault_core::state::table::rewrap;
+use hyperion_vault_core::state::table::rotation_due;
 use hyperion_vault_kms::KeyProvider;
 use hyperion_vault_raft::{MemberStatus, Node};
 
@@ -21,7 +22,7 @@ pub(super) fn readings(
 ) -> Vec<Reading> {
     let parts = of_audit(audit).into_iter().chain(of_keys(keys));
     let parts = parts.chain(of_storage(node)).chain(of_consensus(node)).chain(of_rewrap(node));
-    parts.chain(of_grants(grants)).collect()
+    parts.chain(of_rotation(node)).chain(of_grants(grants)).collect()
 }
 
 fn of_audit(audit: &Arc<AuditLog>) -> [Reading; 4] {
@@ -117,6 +118,31 @@ fn of_rewrap(node: &Arc<Node>) -> [Reading; 2] {
             },
         ),
     ]
+}
+
+/// Entries of the index of rotations that are counted at most.
+const DUE_COUNTED_MAX: usize = 10_000;
+
+fn of_rotation(node: &Arc<Node>) -> [Reading; 2] {
+    [
+        gauge("rotations_due", "Secrets that are due to be rotated, or to be tried again", node, |node| {
+            Some(length(overdue_ms(node)?.len()))
+        }),
+        gauge(
+            "rotation_overdue_seconds",
+            "For how long the most overdue rotation has been due",
+            node,
+            |node| Some(signed(overdue_ms(node)?.into_iter().max().unwrap_or(0) / 1_000)),
+        ),
+    ]
+}
+
+/// For how long each rotation has been due that is, the first [`DUE_COUNTED_MAX`] of them.
+fn overdue_ms(node: &Node) -> Option<Vec<u64>> {
+    let (view, now) = (node.view(), node.cluster_clock().now());
+    let entries = rotation_due::first(&*view, DUE_COUNTED_MAX).ok()?;
+    let due_at = entries.into_iter().map(|entry| entry.overdue_since.unwrap_or(entry.at));
+    Some(due_at.filter(|at| *at <= now).map(|at| now.ms_since(at)).collect())
 }
 
 fn of_grants(grants: &Arc<Grants>) -> [Reading; 2] {

@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use crate::config::Workers;
-use crate::worker::{Agenda, Backoff, Expiry, GrantCheck, Rewrap, Rotation, Supervisor, TokenUsage};
+use crate::secrets::Means;
+use crate::worker::{Agenda, Attempts, Expiry, GrantCheck, Rewrap, Rotation, Supervisor, TokenUsage};
 
 impl Parts {
     pub(super) fn workers(&self, settings: &Workers, stop: &CancellationToken) -> Supervisor {
@@ -16,10 +17,8 @@ impl Parts {
         workers.run(Rotation {
             replica: Arc::clone(&self.replica),
             secrets: Arc::clone(&self.secrets),
-            audit: Arc::clone(&self.audit),
             metrics: Arc::clone(&self.metrics),
-            request_ids: self.request_ids.clone(),
-            backoff: Backoff::default(),
+            attempts: Arc::new(self.attempts(settings, stop)),
             stop: stop.clone(),
         });
         workers.run(Expiry {
@@ -46,5 +45,49 @@ impl Parts {
         ));
         workers.run(TokenUsage { replica: Arc::clone(&self.replica), uses: Arc::clone(&self.uses) });
         workers
+    }
+
+    fn attempts(&self, settings: &Workers, stop: &CancellationToken) -> Attempts {
+        let means = Means {
+            target: Arc::new(Nowhere),
+            audit: Arc::clone(&self.audit),
+            request_ids: self.request_ids.clone(),
+            pause_at: settings.pause_rotation_at,
+        };
+        Attempts::new(
+            means,
+            Arc::clone(&self.replica),
+            Arc::clone(&self.secrets),
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.entropy),
+            stop.clone(),
+        )
+    }
+}
+struct Nowhere;
+#[async_trait::async_trait]
+impl crate::target::CredentialTarget for Nowhere {
+    async fn apply(
+        &self,
+        _: &hyperion_vault_core::target::Target,
+        _: &crate::target::Login,
+        _: &hyperion_vault_core::target::DatabaseIdentifier,
+        _: &hyperion_vault_crypto::Plaintext,
+    ) -> Result<(), crate::target::TargetFault> {
+        Err(no_adapter())
+    }
+    async fn prove(
+        &self,
+        _: &hyperion_vault_core::target::Target,
+        _: &hyperion_vault_core::target::DatabaseIdentifier,
+        _: &hyperion_vault_crypto::Plaintext,
+    ) -> Result<crate::target::Proof, crate::target::TargetFault> {
+        Err(no_adapter())
+    }
+}
+fn no_adapter() -> crate::target::TargetFault {
+    crate::target::TargetFault {
+        fault: hyperion_vault_core::rotation::RotationFault::Refused,
+        detail: String::new(),
     }
 }

@@ -61,6 +61,8 @@ words! {
     SecretUpdate = "secret.update",
     SecretDelete = "secret.delete",
     SecretRotate = "secret.rotate",
+    SecretPrepare = "secret.prepare",
+    SecretApply = "secret.apply",
     SecretVerify = "secret.verify",
     SecretBatchRead = "secret.batch_read",
     SecretVersions = "secret.versions",

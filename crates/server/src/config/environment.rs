@@ -11,7 +11,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use hyperion_vault_api::text::SecretText;
-use hyperion_vault_core::state::FEATURE_LEVEL;
 use zeroize::Zeroizing;
 
 use super::error::{SettingError, Warning, shown};
@@ -25,7 +24,14 @@ const PREFIX: &str = "VAULT_";
 const FILE_SUFFIX: &str = "_FILE";
 
 /// By which a test makes a debug build stand for an earlier one. No setting: a release build doesn't know it.
-const PRETEND_FEATURE_LEVEL: &str = "HYPERION_VAULT_PRETEND_FEATURE_LEVEL";
+pub(super) const PRETEND_FEATURE_LEVEL: &str = "HYPERION_VAULT_PRETEND_FEATURE_LEVEL";
+/// By which a test has a debug build stop in the middle of a rotation, to be killed there.
+pub(super) const PAUSE_ROTATION_AT: &str = "HYPERION_VAULT_PAUSE_ROTATION_AT";
+
+fn for_tests(name: &str) -> Option<&'static str> {
+    let names = [PRETEND_FEATURE_LEVEL, PAUSE_ROTATION_AT];
+    names.into_iter().find(|known| cfg!(debug_assertions) && *known == name)
+}
 
 /// Reads a secret's file: the `read_file` of [`super::Settings::from_env`] for real use.
 ///
@@ -50,7 +56,8 @@ pub fn read_secret_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 pub(super) struct Environment {
     /// `None`: given as a file that couldn't be read, which has been noted.
     given: BTreeMap<&'static str, Option<Zeroizing<Vec<u8>>>>,
-    pretended_feature_level: Option<u32>,
+    /// Given for tests of debug builds.
+    for_tests: BTreeMap<&'static str, OsString>,
     errors: Vec<SettingError>,
     warnings: Vec<Warning>,
 }
@@ -68,8 +75,8 @@ impl Environment {
                 // As getenv(3) does: the first of two of the same name counts.
                 let value = Zeroizing::new(value.into_encoded_bytes());
                 env.given.entry(setting.name).or_insert(Some(value));
-            } else if cfg!(debug_assertions) && name == PRETEND_FEATURE_LEVEL {
-                env.pretend(&value);
+            } else if let Some(name) = for_tests(name) {
+                env.for_tests.insert(name, value);
             } else if let Some(setting) = secret_by_file_name(name) {
                 files.push((setting, PathBuf::from(value)));
             } else if name.starts_with(PREFIX) {
@@ -82,18 +89,19 @@ impl Environment {
         env
     }
 
-    fn pretend(&mut self, level: &OsStr) {
-        let level = level.to_str().and_then(|level| level.parse().ok());
-        let known = level.filter(|level| (1..=FEATURE_LEVEL).contains(level));
-        if known.is_none() {
-            let reason = format!("is not a number from 1 to {FEATURE_LEVEL}");
-            self.errors.push(SettingError { name: PRETEND_FEATURE_LEVEL.to_owned(), reason });
+    /// What a test gave a debug build under this name, as `parse` reads it.
+    pub(super) fn for_tests<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let given = self.for_tests.remove(name)?;
+        let parsed = given.to_str().and_then(parse);
+        if parsed.is_none() {
+            self.errors.push(SettingError { name: name.to_owned(), reason: format!("is not {expected}") });
         }
-        self.pretended_feature_level = known;
-    }
-
-    pub(super) fn pretended_feature_level(&self) -> Option<u32> {
-        self.pretended_feature_level
+        parsed
     }
 
     fn take_file(

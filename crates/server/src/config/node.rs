@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::environment::Environment;
+use hyperion_vault_core::state::FEATURE_LEVEL;
+
+use super::environment::{Environment, PRETEND_FEATURE_LEVEL};
 use super::error::shown;
 use super::host_port::HostPort;
 use super::table::{NODE_ID, PEERS, READ_CONSISTENCY};
@@ -46,6 +48,13 @@ impl Consistency {
     }
 }
 
+fn read_pretended_level(env: &mut Environment) -> Option<u32> {
+    let expected = format!("a number from 1 to {FEATURE_LEVEL}");
+    env.for_tests(PRETEND_FEATURE_LEVEL, &expected, |text| {
+        text.parse().ok().filter(|level| (1..=FEATURE_LEVEL).contains(level))
+    })
+}
+
 impl Node {
     pub(super) fn read(env: &mut Environment) -> Node {
         let id = env.number(&NODE_ID);
@@ -53,7 +62,7 @@ impl Node {
             id,
             peers: read_peers(env, id),
             read_consistency: env.choice(&READ_CONSISTENCY, Consistency::parse),
-            pretended_feature_level: env.pretended_feature_level(),
+            pretended_feature_level: read_pretended_level(env),
         }
     }
 

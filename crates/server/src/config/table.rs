@@ -264,6 +264,13 @@ pub const ROTATION_POLL_SECS: Setting = Setting {
     default: Default::Is("15"),
     doc: "Seconds between two looks for secrets to rotate and versions to remove.",
 };
+pub const TARGET_CA_FILE: Setting = Setting {
+    name: "VAULT_TARGET_CA_FILE",
+    values: Values::Path,
+    default: Default::Unset("only targets whose `sslmode` asks for no authority can be used"),
+    doc: "Authorities, PEM, that issue the certificates of databases: for rotation targets with an `sslmode` of \
+          `verify-ca` or `verify-full`.",
+};
 pub const NODE_ID: Setting = Setting {
     name: "NODE_ID",
     values: Values::Number { min: 1, max: u64::MAX },
@@ -357,6 +364,7 @@ pub const TABLE: &[&Setting] = &[
     &AUDIT_SEGMENT_BYTES,
     &AUDIT_SEGMENTS_MAX,
     &ROTATION_POLL_SECS,
+    &TARGET_CA_FILE,
     &NODE_ID,
     &PEERS,
     &CLUSTER_SECRET,

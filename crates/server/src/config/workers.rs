@@ -1,15 +1,24 @@
 //! The pace of the workers.
 
+use std::path::PathBuf;
+
 use hyperion_vault_core::time::Seconds;
 
-use super::environment::Environment;
-use super::table::{KMS_REWRAP_ENABLED, KMS_REWRAP_MAX_PER_SEC, KMS_REWRAP_POLL_SECS, ROTATION_POLL_SECS};
+use super::environment::{Environment, PAUSE_ROTATION_AT};
+use super::table::{
+    KMS_REWRAP_ENABLED, KMS_REWRAP_MAX_PER_SEC, KMS_REWRAP_POLL_SECS, ROTATION_POLL_SECS, TARGET_CA_FILE,
+};
+use crate::secrets::RotationStep;
 
 /// How often the leader's workers look for something to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workers {
     /// Between two looks for secrets to rotate and versions to remove; at least 1.
     pub rotation_poll: Seconds,
+    /// Certificates of the authorities that vouch for databases, PEM.
+    pub target_ca_file: Option<PathBuf>,
+    /// Where a debug build is told to stop in the middle of a rotation, to be killed there.
+    pub pause_rotation_at: Option<RotationStep>,
     pub rewrap: Rewrap,
 }
 
@@ -26,7 +35,12 @@ pub struct Rewrap {
 
 impl Workers {
     pub(super) fn read(env: &mut Environment) -> Workers {
-        Workers { rotation_poll: Seconds::new(env.number(&ROTATION_POLL_SECS)), rewrap: Rewrap::read(env) }
+        Workers {
+            rotation_poll: Seconds::new(env.number(&ROTATION_POLL_SECS)),
+            target_ca_file: env.path(&TARGET_CA_FILE),
+            pause_rotation_at: env.for_tests(PAUSE_ROTATION_AT, "a step of a rotation", RotationStep::parse),
+            rewrap: Rewrap::read(env),
+        }
     }
 }
 

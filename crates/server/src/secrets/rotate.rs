@@ -1,5 +1,8 @@
 //! Rotating automatic secrets.
 
+mod attempt;
+mod target;
+
 use hyperion_vault_core::name::SecretName;
 use hyperion_vault_core::policy::{Action, SecretPermit};
 use hyperion_vault_core::secret::{SealedVersion, Secret, SecretFormat, SecretKind};
@@ -10,20 +13,28 @@ use hyperion_vault_core::time::Timestamp;
 use hyperion_vault_crypto::Material;
 use tokio::time::Instant;
 
+pub use attempt::{AttemptFailure, FailedAttempt, Means, RotationStep};
+
 use super::change::{changed_secret, next_place};
 use super::key_wait::KeyWait;
 use super::{CHANGE_RETRIED_FOR, Opened, Secrets};
 use crate::failure::Failure;
 use crate::ports::View;
 use crate::trail::Trail;
+use attempt::next_username;
 
 impl Secrets {
-    /// Gives an automatic secret new material and answers with it; a username stays.
+    /// Gives an automatic secret new material and answers with it; a username stays. With a target it is in place
+    /// there too.
     ///
     /// # Errors
-    /// [`Failure::Invalid`] for a manual secret.
+    /// [`Failure::Invalid`] for a manual secret; [`Failure::Unavailable`] when the target doesn't take it now.
     pub async fn rotate(&self, permit: SecretPermit, trail: &mut Trail) -> Result<Opened, Failure> {
         let name = permit.name_for(Action::Rotate)?;
+        let (_, secret) = self.replica.consult(|view| rotatable(view, name)).await??;
+        if secret.target.is_some() {
+            return self.rotate_with_target(&permit, trail).await;
+        }
         let wait = KeyWait::begin();
         let _lock = wait.lock(&self.replica, name).await?;
         let give_up_at = Instant::now() + CHANGE_RETRIED_FOR;
@@ -52,7 +63,7 @@ impl Secrets {
         let _lock = wait.lock(&self.replica, name).await?;
         let view = self.replica.view();
         match secrets::get(&*view, name)? {
-            Some(secret) if secret.next_rotation_at == Some(due_at) => {
+            Some(secret) if secret.due_at() == Some(due_at) => {
                 self.rotate_once(&view, secret, wait, trail).await.map(|_| ())
             }
             _ => Ok(()),
@@ -96,7 +107,7 @@ impl Secrets {
             SecretFormat::Opaque => Ok(Material::Opaque(generated)),
             SecretFormat::UserPass => match self.open_current(view, secret).await?.material {
                 Material::UserPass { username, .. } => {
-                    Ok(Material::UserPass { username, password: generated })
+                    Ok(Material::UserPass { username: next_username(secret, username), password: generated })
                 }
                 Material::Opaque(_) => Err(Failure::internal("a userpass secret without a username")),
             },

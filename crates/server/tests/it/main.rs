@@ -18,6 +18,7 @@ mod hardening;
 mod rewrap_asked;
 mod rewrap_fixture;
 mod rewrap_worker;
+mod rotation_attempt;
 mod slow_keys;
 mod supervisor;
 mod tamper;

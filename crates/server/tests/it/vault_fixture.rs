@@ -224,6 +224,18 @@ impl Vault {
         self.cluster.propose(command).await.unwrap()
     }
 
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    pub(crate) fn audit(&self) -> Arc<AuditLog> {
+        Arc::clone(&self.audit)
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.cluster.view()
+    }
+
     /// A version as it is stored.
     pub(crate) fn sealed(&self, secret: &str, version: u64) -> SealedVersion {
         let stored = versions::get(&*self.cluster.view(), &name(secret), VersionNumber::new(version));
@@ -250,6 +262,10 @@ impl Vault {
     pub(crate) async fn rotate(&self, secret: &str) -> Result<(), Failure> {
         let permit = permit_scheduled_rotation(&name(secret));
         self.secrets.rotate(permit, &mut self.trail()).await.map(|_| ())
+    }
+
+    pub(crate) async fn read(&self, secret: &str) -> Opened {
+        self.secrets.read(permit_read_by_address(&name(secret)), None).await.unwrap()
     }
 
     pub(crate) async fn read_batch(&self, names: &[String]) -> Result<Vec<Option<String>>, Failure> {
