@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyperion_vault_core::state::FEATURE_LEVEL;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -99,7 +100,7 @@ async fn every_node_tells_the_same_of_the_cluster() {
             let node = status.node(id);
             assert_eq!(node["address"], cluster.raft_address(id));
             assert_eq!(node["role"], if id == leader { "leader" } else { "follower" }, "{node}");
-            assert_eq!((&node["voter"], &node["feature_level"]), (&json!(true), &json!(3)), "{node}");
+            assert_eq!((&node["voter"], &node["feature_level"]), (&json!(true), &json!(FEATURE_LEVEL)), "{node}");
             assert_eq!(node["version"], env!("CARGO_PKG_VERSION"));
             let counts = ["term", "log_index", "applied_index", "lag", "last_contact_ms"];
             assert!(counts.iter().all(|count| node[count].is_u64()), "{node}");

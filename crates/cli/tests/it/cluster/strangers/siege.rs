@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::future::join_all;
+use hyperion_vault_core::state::FEATURE_LEVEL;
 
 use super::super::Cluster;
 use super::super::writers::{Writers, create_many};
@@ -41,7 +42,7 @@ impl Siege {
     pub(super) async fn begin() -> Siege {
         let cluster = Cluster::start_within_reach(3).await;
         create_many(&cluster.client(), "before", 200, 4, 1_000).await;
-        cluster.wait_status("the level is raised", |status| status.feature_level() == Some(3)).await;
+        cluster.wait_status("the level is raised", |status| status.feature_level() == Some(FEATURE_LEVEL.into())).await;
         let writers = Writers::start_paced(&cluster.client(), "load", WRITERS, REST);
         let before = standings(&cluster).await;
         let log_bytes = log_bytes(&cluster);
