@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `POST /v1/admin/kms/rewrap`: how the pass that it began ended. Counts are of versions.
+/// `POST /v1/admin/kms/rewrap`: how the pass that it began ended. Counts are of versions;
+/// `failed` counts the cluster's integrity key too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RewrapAnswer {
     pub scanned: u64,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod aws_emulator;
+mod aws_provider;
 mod cache;
 mod check;
 mod emulator;

@@ -100,7 +100,11 @@ async fn every_node_tells_the_same_of_the_cluster() {
             let node = status.node(id);
             assert_eq!(node["address"], cluster.raft_address(id));
             assert_eq!(node["role"], if id == leader { "leader" } else { "follower" }, "{node}");
-            assert_eq!((&node["voter"], &node["feature_level"]), (&json!(true), &json!(FEATURE_LEVEL)), "{node}");
+            assert_eq!(
+                (&node["voter"], &node["feature_level"]),
+                (&json!(true), &json!(FEATURE_LEVEL)),
+                "{node}"
+            );
             assert_eq!(node["version"], env!("CARGO_PKG_VERSION"));
             let counts = ["term", "log_index", "applied_index", "lag", "last_contact_ms"];
             assert!(counts.iter().all(|count| node[count].is_u64()), "{node}");

@@ -42,7 +42,9 @@ impl Siege {
     pub(super) async fn begin() -> Siege {
         let cluster = Cluster::start_within_reach(3).await;
         create_many(&cluster.client(), "before", 200, 4, 1_000).await;
-        cluster.wait_status("the level is raised", |status| status.feature_level() == Some(FEATURE_LEVEL.into())).await;
+        cluster
+            .wait_status("the level is raised", |status| status.feature_level() == Some(FEATURE_LEVEL.into()))
+            .await;
         let writers = Writers::start_paced(&cluster.client(), "load", WRITERS, REST);
         let before = standings(&cluster).await;
         let log_bytes = log_bytes(&cluster);
