@@ -32,6 +32,8 @@ use crate::replica::Replica;
 use crate::request_id::RequestIds;
 use crate::sealing::Sealing;
 use crate::secrets::Secrets;
+use crate::target::CredentialTarget;
+use crate::target::postgres::{AuthoritiesError, PostgresTarget};
 use crate::telemetry::{KmsMetrics, Metrics};
 use crate::worker::Supervisor;
 use keys::Keys;
@@ -72,6 +74,8 @@ pub enum AppError {
     Storage(#[from] StartError),
     #[error(transparent)]
     Audit(#[from] AuditOpenError),
+    #[error("VAULT_TARGET_CA_FILE: {0}")]
+    TargetAuthorities(#[from] AuthoritiesError),
     #[error("not ready: {0}")]
     NotReady(String),
     #[error(transparent)]
@@ -101,6 +105,7 @@ struct Parts {
     uses: Arc<TokenUses>,
     metrics: Arc<Metrics>,
     grants: Arc<Grants>,
+    target: Arc<dyn CredentialTarget>,
 }
 
 impl App {
@@ -177,6 +182,7 @@ impl Parts {
         entropy: Arc<dyn Entropy>,
         on_fault: OnFault,
     ) -> Result<Parts, AppError> {
+        let target = PostgresTarget::new(Arc::clone(&entropy), settings.workers.target_ca_file.as_deref())?;
         let disk = Arc::new(DataDir::beside(&settings.storage.state_file)?);
         let audit = Arc::new(AuditLog::open(settings.audit.clone(), Arc::clone(&clock), settings.node.id)?);
         let node = Arc::new(Node::start(node_config, disk, Arc::clone(&clock), on_fault).await?);
@@ -195,6 +201,7 @@ impl Parts {
             request_ids: RequestIds::new(Arc::clone(&entropy)),
             uses: Arc::new(TokenUses::default()),
             grants,
+            target: Arc::new(target),
             clock,
             entropy,
             keys,

@@ -5,6 +5,8 @@ use hyperion_vault_core::rotation::RotationFault;
 use hyperion_vault_core::target::{DatabaseIdentifier, Target};
 use hyperion_vault_crypto::Plaintext;
 
+pub mod postgres;
+
 /// Who logs in to change a role's password.
 pub struct Login {
     pub username: DatabaseIdentifier,

@@ -11,7 +11,6 @@ use hyperion_vault_kms::{
     AwsConfig, AwsProvider, EncryptionContext, GeneratedDataKey, KeyProvider, KmsError, Outage,
     WrappedDataKey,
 };
-
 use tokio::time::Instant;
 
 use crate::emulator::{ACCESS_KEY_ID, EVERY_OPERATION, Emulator, Failure, REGION, SECRET_ACCESS_KEY};

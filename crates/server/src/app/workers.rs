@@ -49,7 +49,7 @@ impl Parts {
 
     fn attempts(&self, settings: &Workers, stop: &CancellationToken) -> Attempts {
         let means = Means {
-            target: Arc::new(Nowhere),
+            target: Arc::clone(&self.target),
             audit: Arc::clone(&self.audit),
             request_ids: self.request_ids.clone(),
             pause_at: settings.pause_rotation_at,
@@ -62,32 +62,5 @@ impl Parts {
             Arc::clone(&self.entropy),
             stop.clone(),
         )
-    }
-}
-struct Nowhere;
-#[async_trait::async_trait]
-impl crate::target::CredentialTarget for Nowhere {
-    async fn apply(
-        &self,
-        _: &hyperion_vault_core::target::Target,
-        _: &crate::target::Login,
-        _: &hyperion_vault_core::target::DatabaseIdentifier,
-        _: &hyperion_vault_crypto::Plaintext,
-    ) -> Result<(), crate::target::TargetFault> {
-        Err(no_adapter())
-    }
-    async fn prove(
-        &self,
-        _: &hyperion_vault_core::target::Target,
-        _: &hyperion_vault_core::target::DatabaseIdentifier,
-        _: &hyperion_vault_crypto::Plaintext,
-    ) -> Result<crate::target::Proof, crate::target::TargetFault> {
-        Err(no_adapter())
-    }
-}
-fn no_adapter() -> crate::target::TargetFault {
-    crate::target::TargetFault {
-        fault: hyperion_vault_core::rotation::RotationFault::Refused,
-        detail: String::new(),
     }
 }
