@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -72,6 +72,8 @@ pub(crate) struct Server {
     /// Its standard input stays open as long as the server is to run.
     process: Option<Child>,
     dir: TempDir,
+    /// Held for the next server.
+    template: Arc<TempDir>,
 }
 
 /// A certificate for the server, in PEM.
@@ -91,19 +93,21 @@ impl Server {
 
     /// A primary with more settings, as they stand in `postgresql.conf`, and with TLS where there is an identity.
     pub(crate) fn with(settings: &str, identity: Option<Identity<'_>>) -> Server {
-        let dir = copy_of_template();
+        let template = shared_template();
+        let dir = copy_of(&template);
         append(&data(&dir).join("postgresql.conf"), settings);
         if let Some(identity) = identity {
             enable_tls(&data(&dir), &identity);
         }
-        launch(dir)
+        launch(dir, template)
     }
 
     /// A primary with a line of `pg_hba.conf` that comes before all others.
     pub(crate) fn with_hba(line: &str) -> Server {
-        let dir = copy_of_template();
+        let template = shared_template();
+        let dir = copy_of(&template);
         fs::write(data(&dir).join("pg_hba.conf"), format!("{line}\n{HBA}")).unwrap();
-        launch(dir)
+        launch(dir, template)
     }
 
     /// A standby of this primary, which streams from it.
@@ -118,7 +122,7 @@ impl Server {
         let primary = format!("primary_conninfo = 'user={SUPERUSER} host={socket} port={}'\n", self.port);
         append(&base.join("postgresql.conf"), &primary);
         write_own(&base.join("standby.signal"), "");
-        launch(dir)
+        launch(dir, Arc::clone(&self.template))
     }
 
     /// Lets a standby accept changes from now on, of its own.
@@ -223,12 +227,12 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn launch(dir: TempDir) -> Server {
+fn launch(dir: TempDir, template: Arc<TempDir>) -> Server {
     for _ in 0..START_ATTEMPTS {
         let port = free_port();
         let mut process = spawn(&dir, port);
         if is_up(&dir, &mut process) {
-            return Server { port, process: Some(process), dir };
+            return Server { port, process: Some(process), dir, template };
         }
         end(process);
     }
@@ -274,10 +278,19 @@ fn wait_until(mut is_true: impl FnMut() -> bool) -> bool {
     })
 }
 
-/// `initdb` is slow, and done once in a process.
-fn copy_of_template() -> TempDir {
-    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
-    let template = TEMPLATE.get_or_init(template);
+/// `initdb` is slow, and done once in a process as long as there is a server. A static of its own would leave the folder
+/// behind.
+fn shared_template() -> Arc<TempDir> {
+    static TEMPLATE: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
+    let mut shared = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let made = Arc::new(template());
+        *shared = Arc::downgrade(&made);
+        made
+    })
+}
+
+fn copy_of(template: &TempDir) -> TempDir {
     let dir = empty_dir();
     let mut copy = unprivileged("cp");
     copy.arg("-R").arg(data(template)).arg(data(&dir));
