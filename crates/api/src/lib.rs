@@ -11,6 +11,7 @@ pub mod json;
 pub mod kms;
 pub mod lockouts;
 pub mod roles;
+pub mod rotation;
 pub mod secrets;
 pub mod text;
 pub mod time;

@@ -10,6 +10,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use crate::rotation::{GeneratorInfo, RotationInfo, TargetInfo, given};
 use crate::text::SecretText;
 use crate::time::rfc3339;
 
@@ -73,9 +74,13 @@ pub struct CreateSecretRequest {
     pub rotation_interval_secs: Option<u64>,
     #[serde(default)]
     pub grace_period_secs: Option<u64>,
+    #[serde(default)]
+    pub target: Option<TargetInfo>,
+    #[serde(default)]
+    pub generator: Option<GeneratorInfo>,
 }
 
-/// `PUT /v1/secrets/{name}`. What is left out stays as it is.
+/// `PUT /v1/secrets/{name}`. What is left out stays as it is; a target or generator of `null` is taken away.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateSecretRequest {
@@ -91,6 +96,10 @@ pub struct UpdateSecretRequest {
     pub rotation_interval_secs: Option<u64>,
     #[serde(default)]
     pub grace_period_secs: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
+    pub target: Option<Option<TargetInfo>>,
+    #[serde(default, deserialize_with = "given")]
+    pub generator: Option<Option<GeneratorInfo>>,
 }
 
 /// `POST /v1/secrets/{name}/verify`.
@@ -217,6 +226,10 @@ pub struct SecretMetadata {
     pub next_rotation_at: Option<String>,
     pub created_at: String,
     pub updated_at: String,
+    pub target: Option<TargetInfo>,
+    pub generator: Option<GeneratorInfo>,
+    /// How its rotations go; `null` for a manual secret.
+    pub rotation: Option<RotationInfo>,
 }
 
 /// One version of `GET /v1/versions/{name}`.
@@ -268,6 +281,9 @@ impl From<&Secret> for SecretMetadata {
             next_rotation_at: secret.next_rotation_at.map(rfc3339),
             created_at: rfc3339(secret.created_at),
             updated_at: rfc3339(secret.updated_at),
+            target: secret.target.as_ref().map(TargetInfo::from),
+            generator: secret.generator.as_ref().map(GeneratorInfo::from),
+            rotation: RotationInfo::of(secret),
         }
     }
 }

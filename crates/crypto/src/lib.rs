@@ -30,7 +30,7 @@ pub use cipher::{NONCE_BYTES, TAG_BYTES};
 pub use data_key::DataKey;
 pub use encryption_context::EncryptionContext;
 pub use envelope::{ENVELOPE_FORMAT, OpenError, SealError, Sealed, open, seal};
-pub use generate::{GENERATED_RANDOM_BYTES, generated_value};
+pub use generate::{GENERATED_RANDOM_BYTES, generated_from, generated_value};
 pub use integrity::IntegrityKey;
 pub use key_bytes::KEY_BYTES;
 pub use payload::{Material, PayloadError};

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use hyperion_vault_core::generator::Generator;
 use hyperion_vault_core::ports::Entropy;
 use hyperion_vault_core::secret::{SealedVersion, Secret, SecretId, VersionNumber};
 use hyperion_vault_core::state::table::rewrap;
 use hyperion_vault_crypto::{
     AssociatedData, EncryptionContext, GENERATED_RANDOM_BYTES, Material, NONCE_BYTES, Plaintext,
-    generated_value, open, seal,
+    generated_from, generated_value, open, seal,
 };
 use hyperion_vault_kms::{KeyProvider, KmsError, WrappedDataKey};
 use zeroize::Zeroizing;
@@ -42,6 +43,18 @@ impl Sealing {
         let mut random = Zeroizing::new([0; GENERATED_RANDOM_BYTES]);
         self.entropy.fill(random.as_mut_slice());
         generated_value(&random)
+    }
+
+    /// New random material of a secret: as its generator says, or as everybody's.
+    #[must_use]
+    pub fn generate_with(&self, generator: Option<&Generator>) -> Plaintext {
+        match generator {
+            Some(generator) => {
+                let length = usize::try_from(generator.length()).unwrap_or(usize::MAX);
+                generated_from(generator.alphabet().as_bytes(), length, |bytes| self.entropy.fill(bytes))
+            }
+            None => self.generate(),
+        }
     }
 
     /// Seals `material` for `place`, under a data key of its own. `view` tells which rotation of the master key is

@@ -36,7 +36,7 @@ fn assert_time(value: &Value) {
 
 const VALUE: [&str; 6] = ["name", "kind", "format", "version", "value", "created_at"];
 const LOGIN: [&str; 7] = ["name", "kind", "format", "version", "username", "password", "created_at"];
-const METADATA: [&str; 10] = [
+const METADATA: [&str; 13] = [
     "name",
     "kind",
     "format",
@@ -47,6 +47,9 @@ const METADATA: [&str; 10] = [
     "next_rotation_at",
     "created_at",
     "updated_at",
+    "target",
+    "generator",
+    "rotation",
 ];
 
 #[tokio::test]
@@ -83,11 +86,18 @@ async fn metadata_has_every_member_and_null_for_what_is_absent() {
         assert_time(&metadata["created_at"]);
         assert_time(&metadata["updated_at"]);
     }
-    for member in ["description", "rotation_interval_secs", "next_rotation_at"] {
+    for member in
+        ["description", "rotation_interval_secs", "next_rotation_at", "target", "generator", "rotation"]
+    {
         assert_eq!(manual[member], Value::Null, "{member}");
     }
     assert_eq!(manual["grace_period_secs"], 0);
     assert_time(&automatic["next_rotation_at"]);
+    assert_eq!(
+        automatic["rotation"],
+        json!({"state": "scheduled", "last_attempt_at": null, "last_error": null, "failures": 0,
+               "next_attempt_at": automatic["next_rotation_at"]})
+    );
     assert_eq!(
         [&automatic["description"], &automatic["rotation_interval_secs"], &automatic["grace_period_secs"]],
         [&json!("d"), &json!(3600), &json!(60)]

@@ -29,8 +29,11 @@ mod load;
 mod lockout;
 mod master_key;
 mod matrix;
+#[path = "../../../server/tests/it/postgres_server.rs"]
+mod postgres_server;
 mod recover;
 mod refused_start;
+mod rotation;
 mod small_disk;
 mod stop;
 mod stopped;

@@ -6,15 +6,19 @@ use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header::{ETAG, HeaderName};
 use axum::response::Response;
+use hyperion_vault_api::rotation::{GeneratorInfo, TargetInfo};
 use hyperion_vault_api::secrets::{
     BatchReadRequest, CreateSecretRequest, MaterialText, SecretMetadata, SecretValue, UpdateSecretRequest,
     VerifyAnswer, VerifyRequest, VersionInfo,
 };
 use hyperion_vault_api::text::SecretText;
+use hyperion_vault_core::generator::Generator;
 use hyperion_vault_core::limits::{BATCH_ANSWER_BYTES_MAX, BATCH_NAMES_MAX, PAGE_ITEMS_MAX};
 use hyperion_vault_core::name::SecretName;
-use hyperion_vault_core::policy::{Action, Denied, SecretPermit};
+use hyperion_vault_core::policy::{Action, Denied, Principal, SecretPermit};
 use hyperion_vault_core::secret::{Secret, VersionNumber};
+use hyperion_vault_core::state::command::Setting;
+use hyperion_vault_core::target::Target;
 use hyperion_vault_core::time::Seconds;
 use hyperion_vault_crypto::{Material, Plaintext};
 use zeroize::Zeroizing;
@@ -41,6 +45,8 @@ pub(super) async fn create(api: &Api, call: &mut Call) -> Result<Response, Refus
         request.rotation_interval_secs.map(Seconds::new),
         request.grace_period_secs.map(Seconds::new),
     )?;
+    let target = request.target.as_ref().map(|target| read_target(&principal, &name, target)).transpose()?;
+    let new = new.rotated_by(target, request.generator.as_ref().map(read_generator).transpose()?)?;
     let opened = api.secrets.create(permit, new, &mut call.trail).await?;
     value_answer(StatusCode::CREATED, opened)
 }
@@ -79,10 +85,15 @@ pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused
 }
 
 pub(super) async fn update(api: &Api, call: &mut Call) -> Result<Response, Refused> {
-    permit(api, call, Action::Update)?;
+    let is_applied = is_applied(call)?;
+    let name = parse_parameter(call)?;
+    guard::principal(api, call)?.authorize(Action::Update, &name)?;
     let if_match = call.if_match()?;
     let request: UpdateSecretRequest = call.json().await?;
-    let permit = permit(api, call, Action::Update)?;
+    let principal = guard::principal(api, call)?;
+    let permit = principal.authorize(Action::Update, &name)?;
+    let target = setting(request.target, |target| read_target(&principal, &name, target))?;
+    let generator = setting(request.generator, read_generator)?;
     let change = SecretChange::parse(
         NewMaterial::parse(plain(request.value), plain(request.username), plain(request.password))?,
         request.description.as_deref(),
@@ -90,6 +101,7 @@ pub(super) async fn update(api: &Api, call: &mut Call) -> Result<Response, Refus
         request.grace_period_secs.map(Seconds::new),
         if_match,
     )?;
+    let change = change.rotated_by(target, generator, is_applied).not_empty()?;
     let secret = api.secrets.update(permit, change, &mut call.trail).await?;
     Ok(metadata_answer(&secret))
 }
@@ -160,6 +172,43 @@ pub(super) async fn versions(api: &Api, call: &mut Call) -> Result<Response, Ref
     let infos: Vec<_> =
         versions.iter().map(|(number, version)| VersionInfo::of(*number, version, current)).collect();
     Ok(answer::json(StatusCode::OK, &infos))
+}
+
+/// A target that the principal may name. The vault will log in there with what these secrets hold, so he must be one who
+/// may read them.
+fn read_target(principal: &Principal, name: &SecretName, target: &TargetInfo) -> Result<Target, Failure> {
+    let target = target.parse().map_err(|error| Failure::Invalid(error.to_string()))?;
+    for used in target.login_secret.iter().chain([name]) {
+        let message = "permission denied: to set a target takes `read` on the secret and on its login_secret";
+        principal.authorize(Action::Read, used).map_err(|_| Failure::Denied { message })?;
+    }
+    Ok(target)
+}
+
+fn read_generator(generator: &GeneratorInfo) -> Result<Generator, Failure> {
+    generator.parse().map_err(|error| Failure::Invalid(error.to_string()))
+}
+
+/// What a request makes of something that `null` takes away.
+fn setting<W, T>(
+    given: Option<Option<W>>,
+    read: impl FnOnce(&W) -> Result<T, Failure>,
+) -> Result<Option<Setting<T>>, Failure> {
+    match given {
+        None => Ok(None),
+        Some(None) => Ok(Some(Setting::Clear)),
+        Some(Some(wire)) => Ok(Some(Setting::Set(read(&wire)?))),
+    }
+}
+
+/// `?apply=false`: the target has the material already.
+fn is_applied(call: &Call) -> Result<bool, Failure> {
+    let [apply] = call.query(["apply"])?;
+    match apply.as_deref() {
+        None | Some("true") => Ok(false),
+        Some("false") => Ok(true),
+        Some(_) => Err(Failure::Invalid("apply must be true or false".to_owned())),
+    }
 }
 
 /// The leave of a token's role to take `action` on the secret in the path.

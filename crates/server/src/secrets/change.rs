@@ -30,7 +30,8 @@ impl Secrets {
         let wait = KeyWait::begin();
         let _lock = wait.lock(&self.replica, name).await?;
         self.replica.consult(|view| untaken(view, name)).await??;
-        let material = new.material.complete(new.kind, || self.sealing.generate())?;
+        let material =
+            new.material.complete(new.kind, || self.sealing.generate_with(new.generator.as_ref()))?;
         let id = self.sealing.new_id();
         let place = AssociatedData { secret_id: &id, name, version: VersionNumber::FIRST };
         let sealed = wait.of(self.sealing.seal(&self.replica.view(), &place, &material)).await?;
@@ -43,8 +44,8 @@ impl Secrets {
             rotation_interval: new.rotation_interval,
             grace_period: new.grace_period,
             sealed,
-            target: None,
-            generator: None,
+            target: new.target,
+            generator: new.generator,
         });
         let secret = changed_secret(self.replica.change(command, trail).await?)?;
         Ok(Opened { version: secret.current, created_at: secret.updated_at, secret, material })
@@ -135,9 +136,10 @@ fn update_command(secret: &Secret, change: &SecretChange, sealed: Option<SealedV
         rotation_interval: change.rotation_interval,
         grace_period: change.grace_period,
         sealed,
-        target: None,
-        generator: None,
-        is_applied: None,
+        target: change.target.clone(),
+        generator: change.generator.clone(),
+        // Only where it matters: members of an earlier version don't know the word.
+        is_applied: (change.material.is_some() && secret.target.is_some()).then_some(change.is_applied),
     })
 }
 

@@ -1,8 +1,12 @@
 //! What a new secret or a change of one is, checked once: behind here nothing checks it again.
 
+use hyperion_vault_core::generator::Generator;
 use hyperion_vault_core::limits::MATERIAL_BYTES_MAX;
 use hyperion_vault_core::rotation::{RotationError, check_grace, check_interval};
 use hyperion_vault_core::secret::{Description, Secret, SecretFormat, SecretKind, VersionNumber};
+use hyperion_vault_core::state::Refusal;
+use hyperion_vault_core::state::command::Setting;
+use hyperion_vault_core::target::{DatabaseIdentifier, Target, TargetRoles};
 use hyperion_vault_core::time::Seconds;
 use hyperion_vault_crypto::{Material, Plaintext};
 
@@ -116,9 +120,31 @@ pub struct NewSecret {
     pub(super) description: Option<Description>,
     pub(super) rotation_interval: Option<Seconds>,
     pub(super) grace_period: Seconds,
+    pub(super) target: Option<Target>,
+    pub(super) generator: Option<Generator>,
 }
 
 impl NewSecret {
+    /// With a way to make its material and a place to apply it.
+    ///
+    /// # Errors
+    /// [`Failure::Invalid`] when they don't fit the secret.
+    pub fn rotated_by(
+        mut self,
+        target: Option<Target>,
+        generator: Option<Generator>,
+    ) -> Result<NewSecret, Failure> {
+        if let Some(target) = &target {
+            check_targeted(self.kind, self.material.format())?;
+            check_login(target, &self.material)?;
+        }
+        if generator.is_some() {
+            check_generated(self.kind)?;
+        }
+        (self.target, self.generator) = (target, generator);
+        Ok(self)
+    }
+
     /// # Errors
     /// [`Failure::Invalid`] names the field and the rule.
     pub fn parse(
@@ -140,7 +166,46 @@ impl NewSecret {
             description: description.map(Description::parse).transpose().map_err(invalid)?,
             rotation_interval,
             grace_period: check_grace(grace_period.unwrap_or(Seconds::ZERO)).map_err(invalid)?,
+            target: None,
+            generator: None,
         })
+    }
+}
+
+fn check_targeted(kind: SecretKind, format: SecretFormat) -> Result<(), Failure> {
+    match (kind, format) {
+        (SecretKind::Automatic, SecretFormat::UserPass) => Ok(()),
+        _ => Err(Failure::Invalid(
+            "target is for automatic secrets with username and password only".to_owned(),
+        )),
+    }
+}
+
+fn check_generated(kind: SecretKind) -> Result<(), Failure> {
+    match kind {
+        SecretKind::Automatic => Ok(()),
+        SecretKind::Manual => Err(Failure::Invalid("generator is for automatic secrets only".to_owned())),
+    }
+}
+
+/// The first version is what the database has already.
+fn check_login(target: &Target, material: &NewMaterial) -> Result<(), Failure> {
+    let NewMaterial::UserPass { username: Some(username), password: Some(_) } = material else {
+        let message = "with a target, username and password are required: those that the database has";
+        return Err(Failure::Invalid(message.to_owned()));
+    };
+    let name = std::str::from_utf8(username.expose()).map_err(|_| invalid("username must be UTF-8"))?;
+    match &target.roles {
+        TargetRoles::One(_) => Ok(()),
+        TargetRoles::Username => {
+            DatabaseIdentifier::check(name).map_err(|error| Failure::Invalid(format!("username {error}")))
+        }
+        TargetRoles::Alternating(first, second)
+            if [first, second].map(|role| role.as_str()).contains(&name) =>
+        {
+            Ok(())
+        }
+        TargetRoles::Alternating(..) => Err(invalid("username must be one of target.roles")),
     }
 }
 
@@ -150,13 +215,17 @@ pub struct SecretChange {
     pub(super) description: Option<Description>,
     pub(super) rotation_interval: Option<Seconds>,
     pub(super) grace_period: Option<Seconds>,
+    pub(super) target: Option<Setting<Target>>,
+    pub(super) generator: Option<Setting<Generator>>,
+    /// Whether the material is what the target has already.
+    pub(super) is_applied: bool,
     /// The version that the caller saw (`If-Match`).
     pub(super) if_match: Option<VersionNumber>,
 }
 
 impl SecretChange {
     /// # Errors
-    /// [`Failure::Invalid`] names the field and the rule, or says that nothing would change.
+    /// [`Failure::Invalid`] names the field and the rule.
     pub fn parse(
         material: Option<NewMaterial>,
         description: Option<&str>,
@@ -164,17 +233,33 @@ impl SecretChange {
         grace_period: Option<Seconds>,
         if_match: Option<VersionNumber>,
     ) -> Result<SecretChange, Failure> {
-        let change = SecretChange {
+        Ok(SecretChange {
             material,
             description: description.map(Description::parse).transpose().map_err(invalid)?,
             rotation_interval: rotation_interval.map(check_interval).transpose().map_err(invalid)?,
             grace_period: grace_period.map(check_grace).transpose().map_err(invalid)?,
+            target: None,
+            generator: None,
+            is_applied: false,
             if_match,
-        };
-        if change.is_empty() {
-            return Err(Failure::Invalid("give at least one field to change".to_owned()));
-        }
-        Ok(change)
+        })
+    }
+
+    /// Also in how its material is made and where it is applied.
+    #[must_use]
+    pub fn rotated_by(
+        self,
+        target: Option<Setting<Target>>,
+        generator: Option<Setting<Generator>>,
+        is_applied: bool,
+    ) -> SecretChange {
+        SecretChange { target, generator, is_applied, ..self }
+    }
+
+    /// # Errors
+    /// [`Failure::Invalid`] when nothing would change.
+    pub fn not_empty(self) -> Result<SecretChange, Failure> {
+        if self.is_empty() { Err(invalid("give at least one field to change")) } else { Ok(self) }
     }
 
     fn is_empty(&self) -> bool {
@@ -182,6 +267,8 @@ impl SecretChange {
             && self.description.is_none()
             && self.rotation_interval.is_none()
             && self.grace_period.is_none()
+            && self.target.is_none()
+            && self.generator.is_none()
     }
 
     /// Whether it can be a change of this secret.
@@ -191,6 +278,15 @@ impl SecretChange {
         }
         if self.rotation_interval.is_some() && secret.kind == SecretKind::Manual {
             return Err(invalid(RotationError::IntervalOnManual));
+        }
+        if matches!(self.target, Some(Setting::Set(_))) {
+            check_targeted(secret.kind, secret.format)?;
+        }
+        if matches!(self.generator, Some(Setting::Set(_))) {
+            check_generated(secret.kind)?;
+        }
+        if self.material.is_some() && secret.target.is_some() && !self.is_applied {
+            return Err(Refusal::HasTarget.into());
         }
         match (&self.material, secret.format) {
             (Some(material), format) if material.format() != format => Err(Failure::Invalid(match format {

@@ -102,7 +102,7 @@ impl Secrets {
     }
 
     async fn rotated_material(&self, view: &View, secret: &Secret) -> Result<Material, Failure> {
-        let generated = self.sealing.generate();
+        let generated = self.sealing.generate_with(secret.generator.as_ref());
         match secret.format {
             SecretFormat::Opaque => Ok(Material::Opaque(generated)),
             SecretFormat::UserPass => match self.open_current(view, secret).await?.material {

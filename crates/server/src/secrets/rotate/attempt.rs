@@ -196,9 +196,13 @@ impl Secrets {
         };
         let Pending { login, role, password } = self.open_pending(begun, target).await?;
         // An attempt before this one may have come as far as the database.
-        let is_there = attempt > 1 && means.target.prove(target, &role, &password).await? == Proof::Accepted;
-        if !is_there {
-            means.target.apply(target, &login, &role, &password).await?;
+        let before = match attempt {
+            ..=1 => Ok(Proof::Refused),
+            _ => means.target.prove(target, &role, &password).await,
+        };
+        if before != Ok(Proof::Accepted) {
+            let applied = means.target.apply(target, &login, &role, &password).await;
+            applied.map_err(|fault| told_apart(fault, before.err()))?;
             means.reached(RotationStep::Applied).await;
             if means.target.prove(target, &role, &password).await? == Proof::Refused {
                 return Err(AttemptFailure::of(
@@ -284,6 +288,14 @@ pub(super) fn next_username(secret: &Secret, current: Plaintext) -> Plaintext {
             Plaintext::from(in_use.as_str().as_bytes())
         }
         _ => current,
+    }
+}
+
+/// Where it couldn't be told whether the password is there already, that is why the old one doesn't log in.
+fn told_apart(fault: TargetFault, before: Option<TargetFault>) -> TargetFault {
+    match before {
+        Some(unproved) if fault.fault == RotationFault::LoginRefused => unproved,
+        _ => fault,
     }
 }
 
