@@ -4,6 +4,7 @@
 mod dev_vault;
 mod examples;
 mod key_management;
+mod rotation;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

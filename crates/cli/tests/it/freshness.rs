@@ -67,7 +67,6 @@ async fn every_read_takes_a_consistency_of_its_own() {
 async fn what_reads_nothing_of_the_state_or_changes_it_takes_no_consistency() {
     let (vault, _) = vault_and_reads().await;
     for (method, path) in [
-        (Method::PUT, "/v1/secrets/a"),
         (Method::DELETE, "/v1/secrets/a"),
         (Method::POST, "/v1/secrets/a/rotate"),
         (Method::POST, "/v1/secrets"),
@@ -79,6 +78,8 @@ async fn what_reads_nothing_of_the_state_or_changes_it_takes_no_consistency() {
         let refused = vault.expect(method, &asked, json!({}), 400).await;
         assert_eq!(refused["error"], "this path takes no query parameters", "{asked}");
     }
+    let refused = vault.expect(Method::PUT, "/v1/secrets/a?consistency=local", json!({}), 400).await;
+    assert_eq!(refused["error"], "unknown query parameter; known are apply");
 }
 
 #[tokio::test]

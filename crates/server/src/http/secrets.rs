@@ -85,9 +85,10 @@ pub(super) async fn read(api: &Api, call: &mut Call) -> Result<Response, Refused
 }
 
 pub(super) async fn update(api: &Api, call: &mut Call) -> Result<Response, Refused> {
+    let principal = guard::principal(api, call)?;
     let is_applied = is_applied(call)?;
     let name = parse_parameter(call)?;
-    guard::principal(api, call)?.authorize(Action::Update, &name)?;
+    principal.authorize(Action::Update, &name)?;
     let if_match = call.if_match()?;
     let request: UpdateSecretRequest = call.json().await?;
     let principal = guard::principal(api, call)?;
